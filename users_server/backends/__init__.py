@@ -1,0 +1,1 @@
+"""Databases and brokers. Only ``app.py`` names a concrete one."""

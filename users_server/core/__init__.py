@@ -1,0 +1,1 @@
+"""The core: connections, channels and publications. No Tornado, no database, no marshmallow, no JSON."""
