@@ -1,0 +1,1 @@
+"""What the server does, whoever asks: accounts, logins, tokens, permissions. No Tornado and no database."""
