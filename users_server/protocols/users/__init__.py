@@ -1,0 +1,1 @@
+"""The Users Socket API: numeric ``eventType`` messages. Start reading at ``events.py``."""

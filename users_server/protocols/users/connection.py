@@ -1,0 +1,162 @@
+"""One client's link: frame in, table, schema, handler, and what the handler wants done."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+import structlog
+
+from users_server.core.acceptance import Accepted
+from users_server.core.clock import Clock
+from users_server.core.connection import Connection
+from users_server.core.interfaces import Transport
+from users_server.core.messages import JSON
+from users_server.core.node import Node
+from users_server.core.rate_limit import TokenBucket
+from users_server.errors import Disconnect, LimitExceeded, ProtocolViolation, UsersServerError
+from users_server.protocols.base import Framing, Peer, Publish, Reply, Result
+from users_server.protocols.users import codec
+from users_server.protocols.users.errors import CLOSE_CODES
+from users_server.protocols.users.handlers import Context
+from users_server.schemas.json_text import decode_object
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class UsersReceiver:
+    """:class:`users_server.protocols.base.Receiver` of the Users Socket API."""
+
+    __slots__ = ("_bucket", "_clock", "_connection", "_context", "_framing", "_messages_per_second", "_node")
+
+    def __init__(
+        self,
+        context: Context,
+        node: Node,
+        clock: Clock,
+        peer: Peer,
+        transport: Transport,
+        framing: Framing,
+        encoder: codec.PublicationEncoder,
+        *,
+        channels: tuple[str, ...],
+        messages_per_second: float,
+    ) -> None:
+        self._context = context
+        self._node = node
+        self._clock = clock
+        self._framing = framing
+        self._messages_per_second = messages_per_second
+        self._bucket: TokenBucket | None = None
+        self._connection = Connection(
+            peer.connection_id,
+            peer.identity,
+            encoder,
+            transport,
+            self._close_transport,
+            address=peer.address,
+            connected_at=clock.monotonic(),
+        )
+        node.connect(self._connection, channels)
+
+    def receive(self, payload: bytes, is_text: bool) -> Awaitable[None] | None:
+        self._connection.messages_in += 1
+        received: JSON = None
+        name = "unknown"
+        try:
+            if self._messages_per_second:
+                self._take_token()
+            message = decode_object(payload)
+            received = message.get("eventType")
+            event, load = codec.find_event(received)
+            name = event.name
+            result = event.handler(self._context, event, self._connection, load(message))
+        except Disconnect as reason:
+            self._count(name, reason.reason)
+            self._node.close(self._connection, reason)
+            return None
+        except UsersServerError as error:
+            self._refuse(name, error, received)
+            return None
+        except Exception:
+            self._fail(name, received)
+            return None
+        if type(result) is Reply:
+            self._reply(result)
+            self._count(name, "ok")
+            return None
+        if result is None or isinstance(result, (Reply, Publish)):
+            return self._carry_out(name, result, received)
+        return self._carry_out_later(name, result, received)
+
+    def disconnect(self, reason: Disconnect) -> None:
+        self._node.close(self._connection, reason)
+
+    def lost(self) -> None:
+        self._connection.is_closing = True
+        self._node.disconnect(self._connection)
+
+    def _take_token(self) -> None:
+        """Raises :class:`LimitExceeded` over the rate and :class:`ProtocolViolation` when the client keeps on."""
+        rate = self._messages_per_second
+        now = self._clock.monotonic()
+        if self._bucket is None:
+            self._bucket = TokenBucket(rate, max(1.0, rate), now)
+        if not self._bucket.take(now):
+            if self._bucket.refused > max(10.0, rate):
+                raise ProtocolViolation("The client kept on sending over its rate limit")
+            raise LimitExceeded("Too many messages", retry_after_seconds=1.0 / rate)
+
+    def _carry_out(self, name: str, result: Result, received: JSON) -> Awaitable[None] | None:
+        if isinstance(result, Publish):
+            connection = self._connection
+            accepted = self._node.publish(
+                connection.app, result.channel, result.event, result.data, by=connection.client_info
+            )
+            if not isinstance(accepted, Accepted):
+                return self._confirm(name, accepted, received)
+        elif result is not None:
+            self._reply(result)
+        self._count(name, "ok")
+        return None
+
+    async def _carry_out_later(self, name: str, pending: Awaitable[Result], received: JSON) -> None:
+        try:
+            result = await pending
+        except Disconnect as reason:
+            self._count(name, reason.reason)
+            self._node.close(self._connection, reason)
+        except UsersServerError as error:
+            self._refuse(name, error, received)
+        except Exception:
+            self._fail(name, received)
+        else:
+            unconfirmed = self._carry_out(name, result, received)
+            if unconfirmed is not None:
+                await unconfirmed
+
+    async def _confirm(self, name: str, accepted: Awaitable[object], received: JSON) -> None:
+        """Wait until the broker has taken the publication, and tell the sender if it did not."""
+        try:
+            await accepted
+        except UsersServerError as error:
+            self._refuse(name, error, received)
+        else:
+            self._count(name, "ok")
+
+    def _reply(self, reply: Reply) -> None:
+        self._node.reply(self._connection, self._framing.text(codec.encode_event(reply.event, reply.data)))
+
+    def _refuse(self, name: str, error: UsersServerError, received: JSON) -> None:
+        self._count(name, error.reason)
+        self._reply(Reply("Error", codec.error_data(error, received)))
+
+    def _fail(self, name: str, received: JSON) -> None:
+        """A mistake of ours: it is logged whole and costs the client this one message."""
+        log.exception("message failed", connection=self._connection.id, event_name=name)
+        self._refuse(name, UsersServerError(), received)
+
+    def _count(self, name: str, result: str) -> None:
+        self._node.statistics.messages[name, result] += 1
+
+    def _close_transport(self, reason: Disconnect) -> None:
+        self._connection.transport.close(CLOSE_CODES[reason.reason], reason.message)
