@@ -1,0 +1,92 @@
+"""The opening handshake (RFC 6455 section 4.2): headers in, answer out, no I/O."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass, field
+
+from users_server.web.credentials import ReadsHeaders
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_DEFLATE_ANSWER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+_DEFLATE_PARAMETERS = frozenset(
+    ("server_no_context_takeover", "client_no_context_takeover", "server_max_window_bits", "client_max_window_bits")
+)
+
+
+@dataclass(frozen=True)
+class HandshakeRefused(Exception):
+    """The request is no WebSocket handshake; answer with plain HTTP."""
+
+    status: int
+    message: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """``greeting`` is the whole 101 answer."""
+
+    greeting: bytes
+    accepts_deflate: bool
+
+
+def answer_handshake(method: str, headers: ReadsHeaders, *, offers_deflate: bool) -> Handshake:
+    """
+    Check the request and make the answer.
+
+    Raises:
+        HandshakeRefused: 405, 426 or 400, with what the client should have sent.
+    """
+    if method != "GET":
+        raise HandshakeRefused(405, "A WebSocket handshake is a GET request", {"Allow": "GET"})
+    if (headers.get("upgrade") or "").lower() != "websocket" or "upgrade" not in _tokens(headers.get("connection")):
+        raise HandshakeRefused(
+            426, "This is a WebSocket endpoint: connect with a WebSocket client", {"Upgrade": "websocket"}
+        )
+    if headers.get("sec-websocket-version") != "13":
+        raise HandshakeRefused(
+            426,
+            "Only WebSocket version 13 is spoken here",
+            {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"},
+        )
+    key = headers.get("sec-websocket-key") or ""
+    if not _is_key(key):
+        raise HandshakeRefused(400, "Sec-WebSocket-Key must be 16 bytes in base64")
+    accepts_deflate = offers_deflate and _offers_deflate(headers.get("sec-websocket-extensions") or "")
+    digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
+    greeting = (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        + base64.b64encode(digest)
+        + (f"\r\nSec-WebSocket-Extensions: {_DEFLATE_ANSWER}".encode() if accepts_deflate else b"")
+        + b"\r\n\r\n"
+    )
+    return Handshake(greeting, accepts_deflate)
+
+
+def _tokens(value: str | None) -> set[str]:
+    return {token.strip().lower() for token in (value or "").split(",")}
+
+
+def _is_key(key: str) -> bool:
+    if len(key) != 24:
+        return False
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _offers_deflate(extensions: str) -> bool:
+    """Whether one of the offers is permessage-deflate in a form that we can keep (RFC 7692 section 7.1)."""
+    for offer in extensions.split(","):
+        name, *parameters = (part.strip() for part in offer.split(";"))
+        if name != "permessage-deflate":
+            continue
+        names = [parameter.partition("=")[0].strip() for parameter in parameters]
+        is_known = set(names) <= _DEFLATE_PARAMETERS and len(set(names)) == len(names)
+        if is_known and not any(n == "server_max_window_bits" for n in names):
+            return True
+    return False

@@ -1,0 +1,299 @@
+"""
+One WebSocket after its handshake: frames in and out over an asyncio transport, the close handshake, and the bounds.
+
+Rule 1: nothing waits for the peer. What cannot be sent is buffered up to ``send_queue_bytes``; over that the reader is
+slow and is closed.
+Rule 2: reading stops while the peer does not read its own answers, and while a message of it is being worked on.
+Rule 3: ``Receiver.lost`` is called once, as soon as nothing more can be received or sent for the protocol.
+Rule 4: the TCP connection ends only when the peer could have read why, or a time has passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import structlog
+
+from users_server.errors import SlowConsumer, StaleConnection
+from users_server.protocols.base import Receiver
+from users_server.web.settings import WebSocketSettings
+from users_server.web.websocket.frames import Opcode, encode_close, encode_frame
+from users_server.web.websocket.parser import FrameError, FrameParser
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class LinkOwner(Protocol):
+    """Who is told of a link's end."""
+
+    def link_closed(self, link: WebSocketLink) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What all links of a server share."""
+
+    websocket: WebSocketSettings
+    loop: asyncio.AbstractEventLoop
+    owner: LinkOwner
+    pause_reading_bytes: int
+
+
+class WebSocketLink(asyncio.Protocol):
+    """
+    An :class:`asyncio.Protocol` that speaks RFC 6455 and is a :class:`users_server.core.interfaces.Transport`.
+
+    Args:
+        settings: Shared by all links.
+        connection_id: For the logs.
+        address: The peer's, for the limits.
+        greeting: The answer to the handshake; the first bytes that are sent.
+        open_receiver: Called once, when the transport is connected: to whom messages go. :obj:`None`: the link was
+            refused, and nothing that the peer sends is read but its answer to the close frame.
+        first_bytes: What came with the handshake.
+        accepts_deflate: permessage-deflate was negotiated.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_close_timer",
+        "_has_sent_close",
+        "_opening",
+        "_parser",
+        "_receiver",
+        "_settings",
+        "_task",
+        "_transport",
+        "_write_paused",
+        "address",
+        "connection_id",
+        "is_gone",
+        "is_paused",
+        "was_heard",
+    )
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        connection_id: str,
+        address: str,
+        *,
+        greeting: bytes,
+        open_receiver: Callable[[WebSocketLink], Receiver | None],
+        first_bytes: bytes = b"",
+        accepts_deflate: bool = False,
+    ) -> None:
+        self._settings = settings
+        self.connection_id = connection_id
+        self.address = address
+        self._parser: FrameParser | None = FrameParser(
+            self, settings.websocket.max_message_bytes, accepts_deflate=accepts_deflate
+        )
+        self._opening: tuple[bytes, Callable[[WebSocketLink], Receiver | None], bytes] | None
+        self._opening = (greeting, open_receiver, first_bytes)
+        self._receiver: Receiver | None = None
+        self._transport: asyncio.Transport | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Future[None] | None = None
+        self._has_sent_close = False
+        self._write_paused = False
+        self.is_paused = False
+        self.is_gone = False
+        self.was_heard = True
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=self._settings.pause_reading_bytes)
+        assert self._opening is not None  # noqa: S101 - asyncio connects a protocol once
+        (greeting, open_receiver, first_bytes), self._opening = self._opening, None
+        self._transport.write(greeting)
+        self._receiver = open_receiver(self)
+        if first_bytes:
+            self.data_received(first_bytes)
+
+    def data_received(self, data: bytes) -> None:
+        self.was_heard = True
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        if self._parser is None:
+            return
+        try:
+            self._parser.feed(data)
+        except FrameError as error:
+            self._fail(error)
+
+    def eof_received(self) -> None:
+        """The peer sends no more; asyncio closes the transport, which sends what is queued first."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.is_gone = True
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+            self._close_timer = None
+        self._leave()
+        self._parser = None
+        self._transport = None
+        self._settings.owner.link_closed(self)
+
+    def pause_writing(self) -> None:
+        """The peer reads slowly: take no more questions from it, and watch its queue with every write."""
+        self._write_paused = True
+        self._update_reading()
+        self._check_queue()
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._update_reading()
+
+    # What the parser calls
+
+    def on_message(self, payload: bytes, is_text: bool) -> None:
+        if self._receiver is None or self._has_sent_close:
+            return
+        pending = self._receiver.receive(payload, is_text)
+        if pending is not None:
+            self._wait_for(pending)
+
+    def on_ping(self, payload: bytes) -> None:
+        if not self._has_sent_close:
+            self.write(encode_frame(Opcode.PONG, payload))
+
+    def on_pong(self, payload: bytes) -> None:
+        """Any byte is life already; see :meth:`data_received`."""
+
+    def on_close(self, code: int | None, reason: str) -> None:
+        """The peer closes, or answers our close (RFC 6455 section 7.1): answer once, then end the TCP connection."""
+        self._parser = None
+        self._leave()
+        if not self._has_sent_close:
+            self._send(encode_frame(Opcode.CLOSE, b"") if code is None else encode_close(code, ""))
+            self._has_sent_close = True
+        if self._transport is not None:
+            self._transport.close()
+            self._start_close_timer()
+
+    # users_server.core.interfaces.Transport
+
+    def write(self, frames: bytes) -> None:
+        transport = self._transport
+        if transport is not None and not self._has_sent_close:
+            transport.write(frames)
+            if self._write_paused:
+                self._check_queue()
+
+    def close(self, code: int, reason: str) -> None:
+        """See :class:`users_server.core.interfaces.Transport`. Messages that come after this are not read."""
+        if self._has_sent_close or self._transport is None:
+            return
+        self._send(encode_close(code, reason))
+        self._has_sent_close = True
+        self._leave()
+        self._start_close_timer()
+        self._update_reading()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # users_server.web.websocket.keep_alive.Pingable
+
+    def ping(self) -> None:
+        self.write(encode_frame(Opcode.PING, b""))
+
+    def give_up(self) -> None:
+        """The peer has not answered a ping. Most likely it is not there, so nothing more is waited for."""
+        if self._receiver is not None:
+            self._receiver.disconnect(StaleConnection())
+        if self._transport is not None:
+            self._transport.close()
+            self._start_close_timer()
+
+    @property
+    def write_buffer_bytes(self) -> int:
+        """What the peer has not taken yet."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message of this peer is being worked on."""
+        return self._task is not None
+
+    def _send(self, frames: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(frames)
+
+    def _fail(self, error: FrameError) -> None:
+        """RFC 6455 section 7.1.7: say why, and drop the link without reading more."""
+        log.info("websocket failed", connection=self.connection_id, code=int(error.code), reason=error.reason)
+        self._parser = None
+        if not self._has_sent_close:
+            self._send(encode_close(error.code, error.reason))
+            self._has_sent_close = True
+        self._leave()
+        self._end()
+
+    def _end(self) -> None:
+        """
+        End the TCP connection behind what is queued.
+
+        Where the peer may have sent more than was read, closing at once could make its kernel throw away our close
+        frame unread; so only our side is shut, the rest is read and thrown away, and the timer sees to an end.
+        """
+        if self._transport is None:
+            return
+        self._start_close_timer()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._update_reading()
+        else:
+            self._transport.close()
+
+    def _leave(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.lost()
+
+    def _start_close_timer(self) -> None:
+        if self._close_timer is None:
+            seconds = self._settings.websocket.close_timeout_seconds
+            self._close_timer = self._settings.loop.call_later(seconds, self.abort)
+
+    def _check_queue(self) -> None:
+        """Close a slow reader, but not from here: the caller may be in the middle of a broadcast."""
+        limit = self._settings.websocket.send_queue_bytes
+        if self._receiver is not None and self.write_buffer_bytes > limit:
+            self._settings.loop.call_soon(self._close_slow)
+
+    def _close_slow(self) -> None:
+        if self._receiver is not None:
+            self._receiver.disconnect(SlowConsumer())
+
+    def _wait_for(self, pending: Awaitable[None]) -> None:
+        """Read nothing more until the answer is there, so that answers keep the order of their questions."""
+        self.is_paused = True
+        self._update_reading()
+        self._task = asyncio.ensure_future(cast(Any, pending))
+        self._task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Future[None]) -> None:
+        self._task = None
+        self.is_paused = False
+        if not task.cancelled() and task.exception() is not None:
+            log.error("receiver failed", connection=self.connection_id, exc_info=task.exception())
+        if self._transport is not None:
+            self._update_reading()
+            self._parse(b"")
+
+    def _update_reading(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if (self.is_paused or self._write_paused) and not self._has_sent_close:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
