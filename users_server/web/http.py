@@ -1,0 +1,337 @@
+"""
+The edge of HTTP: from a request to a :class:`Call`, from an :class:`Answer` or an error to a response.
+
+Rules of this file:
+
+* Every error becomes an answer here and nowhere else; :data:`STATUS` is a total map from ``reason`` to status.
+* Nothing of a request is trusted before it has passed, in this order: route and method, origin, identity, who may
+  call, content type, JSON, schema.
+* Metrics see the proper status and the route's template, never the raw path.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any
+
+import structlog
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from users_server.core.messages import ANONYMOUS, JSON, Identity
+from users_server.errors import (
+    BackendError,
+    ClientError,
+    InvalidPayload,
+    LimitExceeded,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+    UsersServerError,
+)
+from users_server.schemas.json_text import encode
+from users_server.web.body import DISCARD_FACTOR, Body, check_content_type, decode, validate
+from users_server.web.context import HttpContext
+from users_server.web.cors import cors_headers, is_foreign, preflight_headers
+from users_server.web.credentials import SESSION_COOKIE, Credentials
+from users_server.web.metrics import UNMATCHED
+from users_server.web.route import Answer, BareAnswer, Call, Route, SessionCookie, Who
+
+logger = structlog.stdlib.get_logger(__name__)
+
+STATUS: Mapping[str, int] = {
+    "internal": 500,
+    "bad_request": 400,
+    "invalid_json": 400,
+    "not_an_object": 400,
+    "unknown_event_type": 422,
+    "validation_failed": 422,
+    "invalid_value": 422,
+    "unauthenticated": 401,
+    "not_permitted": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "conflict": 409,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "rate_limited": 429,
+    "disconnect": 400,
+    "origin_refused": 403,
+    "identity_refused": 401,
+    "session_expired": 401,
+    "shutdown": 503,
+    "slow_consumer": 408,
+    "stale": 408,
+    "server_full": 503,
+    "policy": 429,
+    "unavailable": 503,
+    "store_unavailable": 503,
+    "broker_unavailable": 503,
+    "overloaded": 503,
+    "config": 500,
+    "invalid_pattern": 500,
+    "startup": 500,
+}
+"""From the ``reason`` of every error there is to the status of its answer."""
+
+BACKEND_RETRY_SECONDS = 5
+_INTERNAL_ERROR = "Something went wrong; it has been logged"
+
+
+class MethodNotAllowed(ClientError):
+    reason = "method_not_allowed"
+    default_message = "This method is not allowed here"
+
+
+@stream_request_body
+class ResourceHandler(RequestHandler):
+    """
+    Everything at one path: finds the row for the method, lets the request in or not, and writes what comes out.
+
+    Initialised with the rows of the path by method; the second of each pair are parameters that the path itself fixes.
+    """
+
+    def initialize(self, context: HttpContext, routes: Mapping[str, tuple[Route, Mapping[str, str]]]) -> None:
+        self._context = context
+        self._routes = routes
+        self._route: Route | None = None
+        self._body = Body(context.http.max_body_bytes)
+        self._proper_status = 200
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "no-store")
+
+    def compute_etag(self) -> None:
+        """Nothing here may be stored, so nothing is compared either."""
+
+    def prepare(self) -> None:
+        self.request.connection.set_max_body_size(self._body.limit * DISCARD_FACTOR)  # type: ignore[union-attr]
+        if self._body.is_hopeless(self.request.headers.get("Content-Length")):
+            self._refuse(self._body.refusal())
+
+    def data_received(self, chunk: bytes) -> None:
+        self._body.add(chunk)
+
+    async def _respond(self, **path: str) -> None:
+        try:
+            self._route, fixed = self._find_route()
+            answer = await self._answer(self._route, {**path, **fixed})
+        except UsersServerError as error:
+            if STATUS[error.reason] >= 500 and not error.is_temporary:
+                raise
+            self._refuse(error)
+        else:
+            self._send(self._route, answer)
+
+    get = post = put = patch = delete = head = _respond
+
+    async def options(self, **_path: str) -> None:
+        """A preflight of an approved page, or the question which methods there are."""
+        try:
+            allowed = self._allowed_methods()
+        except NotFound as error:
+            self._refuse(error)
+            return
+        self._set_headers(cors_headers(self.request.headers.get("Origin"), self._context.origins))
+        if self._headers.get("Access-Control-Allow-Origin"):
+            self._set_headers(preflight_headers(allowed))
+        self.set_header("Allow", ", ".join(allowed))
+        self._set_proper_status(204)
+        await self.finish()
+
+    async def _answer(self, route: Route, path: Mapping[str, str]) -> Answer | BareAnswer:
+        identity = ANONYMOUS if route.is_operation else await self._let_in(route)
+        call = Call(
+            context=self._context,
+            identity=identity,
+            path=path,
+            query=validate(route.query, self._query()),
+            body=self._read_body(route),
+            address=self.request.remote_ip or "",
+            user_agent=self.request.headers.get("User-Agent", ""),
+            accept=self.request.headers.get("Accept", ""),
+        )
+        return await route.handler(call)
+
+    def _find_route(self) -> tuple[Route, Mapping[str, str]]:
+        allowed = self._allowed_methods()
+        method = self.request.method or ""
+        if method not in allowed:
+            raise MethodNotAllowed
+        return self._routes["GET" if method == "HEAD" else method]
+
+    def _allowed_methods(self) -> list[str]:
+        if not self._routes:
+            raise NotFound("There is nothing at this address")
+        methods = {*self._routes, "OPTIONS"}
+        if "GET" in methods and not self._routes["GET"][0].is_unsafe:
+            methods.add("HEAD")
+        return sorted(methods)
+
+    async def _let_in(self, route: Route) -> Identity:
+        context = self._context
+        credentials = Credentials.of(self.request)
+        # a GET of a foreign page does harm with the user's cookie only; other methods are refused outright
+        may_be_forged = route.is_unsafe and (route.method != "GET" or credentials.cookie is not None)
+        if may_be_forged and is_foreign(self.request.headers, context.origins):
+            raise PermissionDenied("Requests from this origin are not allowed")
+        identity = await context.identities.identify(
+            cookie=credentials.cookie, token=credentials.token, api_key=credentials.api_key
+        )
+        check_caller(Who.ALL if route.is_open_in_webinate and context.is_webinate else route.who, identity)
+        await self._keep_cookie_alive(identity, credentials)
+        return identity
+
+    async def _keep_cookie_alive(self, identity: Identity, credentials: Credentials) -> None:
+        """The session's expiry slides with its use, so the end of a persistent cookie in the browser must slide too."""
+        if not (identity.session_id and credentials.cookie and self._context.session.persistent):
+            return
+        if credentials.token is not None:
+            return
+        session = await self._context.sessions.get(identity.session_id)
+        if session is not None and session.is_persistent:
+            self._set_session_cookie(SessionCookie(credentials.cookie, is_persistent=True))
+
+    def _query(self) -> dict[str, str]:
+        return {name: self.get_query_arguments(name, strip=False)[-1] for name in self.request.query_arguments}
+
+    def _read_body(self, route: Route) -> Any:
+        text = self._body.bytes()
+        if text and route.method != "GET":
+            check_content_type(self.request.headers.get("Content-Type"), is_lenient=self._context.is_webinate)
+        if route.request is None:
+            return {}
+        return validate(route.request, decode(text, may_be_list=route.max_items > 0), max_items=route.max_items)
+
+    def _send(self, route: Route, answer: Answer | BareAnswer) -> None:
+        if isinstance(answer, BareAnswer):
+            self._write(200, answer.body, answer.content_type)
+            return
+        if answer.cookie is not None:
+            self._set_session_cookie(answer.cookie)
+        message = route.message.format(**answer.words) if answer.message is None else answer.message
+        self._write_object(answer.status, {"message": message, "error": answer.status >= 400, **answer.fields})
+
+    def _refuse(self, error: UsersServerError) -> None:
+        fields: dict[str, JSON] = {"message": error.message, "error": True}
+        if isinstance(error, InvalidPayload):
+            fields["errors"] = with_text_keys(error.messages)
+        if isinstance(error, Unauthenticated):
+            self.set_header("WWW-Authenticate", "Bearer")
+        if isinstance(error, MethodNotAllowed):
+            self.set_header("Allow", ", ".join(self._allowed_methods()))
+        if isinstance(error, BackendError):
+            self.set_header("Retry-After", str(BACKEND_RETRY_SECONDS))
+        if isinstance(error, LimitExceeded) and error.retry_after_seconds is not None:
+            self.set_header("Retry-After", str(max(1, math.ceil(error.retry_after_seconds))))
+        self._write_object(STATUS[error.reason], fields | dict(self._route.failure if self._route else {}))
+
+    def write_error(self, status_code: int, **_kwargs: Any) -> None:
+        """Tornado's own refusals, and what nobody expected."""
+        if status_code == HTTPStatus.METHOD_NOT_ALLOWED and self._routes:
+            self._refuse(MethodNotAllowed())
+            return
+        message = _INTERNAL_ERROR if status_code >= 500 else HTTPStatus(status_code).phrase
+        failure = self._route.failure if self._route else {}
+        self._write_object(status_code, {"message": message, "error": True, **failure})
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """One record for each unexpected exception. A refusal is no such thing; the metrics count it."""
+        if typ is not None and value is not None and not isinstance(value, HTTPError):
+            logger.error(
+                "Unexpected error in a request",
+                method=self.request.method,
+                route=self._template,
+                exc_info=(typ, value, tb),
+            )
+
+    def on_finish(self) -> None:
+        self._context.metrics.observe_request(
+            self.request.method or "", self._template, self._proper_status, self.request.request_time()
+        )
+
+    @property
+    def _template(self) -> str:
+        if self._route is not None:
+            return self._route.path
+        return next((route.path for route, _ in self._routes.values()), UNMATCHED)
+
+    def _write_object(self, status: int, value: dict[str, JSON]) -> None:
+        self._write(status, encode(value), "application/json")
+
+    def _write(self, status: int, body: bytes, content_type: str) -> None:
+        self._set_proper_status(status)
+        if self._context.is_webinate and not (self._route and self._route.is_operation):
+            self.set_status(200)
+        if not (self._route and self._route.is_operation):
+            self._set_headers(cors_headers(self.request.headers.get("Origin"), self._context.origins))
+        self.set_header("Content-Type", content_type)
+        self.finish(body)
+
+    def _set_proper_status(self, status: int) -> None:
+        self._proper_status = status
+        self.set_status(status)
+
+    def _set_headers(self, headers: Mapping[str, str]) -> None:
+        for name, value in headers.items():
+            self.set_header(name, value)
+
+    def _set_session_cookie(self, cookie: SessionCookie) -> None:
+        settings = self._context.session
+        is_persistent = cookie.is_persistent and settings.persistent
+        self.set_cookie(
+            SESSION_COOKIE,
+            cookie.value,
+            domain=settings.domain or None,
+            path=settings.path,
+            expires=None if cookie.value else 1,
+            max_age=settings.lifetime_seconds if is_persistent else None,
+            httponly=True,
+            secure=self._context.is_tls or self.request.protocol == "https",
+            samesite="Lax",
+        )
+
+
+class NotFoundHandler(ResourceHandler):
+    """For every path that no route has."""
+
+    def initialize(self, context: HttpContext) -> None:  # type: ignore[override]
+        super().initialize(context, {})
+
+
+def check_caller(who: Who, identity: Identity) -> None:
+    """
+    Let ``identity`` pass if the route is for him.
+
+    Raises:
+        Unauthenticated: If nobody is logged in and somebody must be.
+        PermissionDenied: If he is somebody, but not one of those.
+    """
+    if who is Who.ALL:
+        return
+    if not (identity.is_authenticated or identity.is_trusted):
+        raise Unauthenticated
+    is_allowed = {
+        Who.LOGGED_IN: identity.is_authenticated,
+        Who.OWNER: True,
+        Who.ADMIN: identity.is_admin,
+        Who.TRUSTED: identity.is_trusted,
+    }
+    if not is_allowed[who]:
+        raise PermissionDenied
+
+
+def with_text_keys(value: Any) -> Any:
+    """marshmallow's messages with the indices of lists as text, which JSON needs."""
+    if isinstance(value, dict):
+        return {str(key): with_text_keys(item) for key, item in value.items()}
+    return value
