@@ -5,7 +5,8 @@ Rule 1: a publication is encoded and framed once for each encoder, and every sub
 Rule 2: frames wait in their channel until the flush, which comes once a loop tick (or once a window); then each
 subscriber gets one write. Order is kept within a channel, and for a client between its own publication and the answers
 that follow it.
-Rule 3: nothing here waits for a client. A transport bounds itself.
+Rule 3: nothing here waits for a client. A transport bounds itself; from a write it calls back nothing but
+:meth:`Hub.write_changed`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,37 @@ from users_server.core.statistics import Statistics
 ChannelKey: TypeAlias = tuple[str, str]
 
 
+class SubscriberGroup:
+    """The subscribers of one channel that share an encoder, and their write functions, ready for the next flush."""
+
+    __slots__ = ("_writers", "members")
+
+    def __init__(self) -> None:
+        self.members: dict[Connection, None] = {}
+        self._writers: tuple[Callable[[bytes], None], ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def add(self, connection: Connection) -> None:
+        self.members[connection] = None
+        self._writers = None
+
+    def remove(self, connection: Connection) -> None:
+        del self.members[connection]
+        self._writers = None
+
+    def forget_writers(self) -> None:
+        """A member's transport writes in another way from now on."""
+        self._writers = None
+
+    def writers(self) -> tuple[Callable[[bytes], None], ...]:
+        """Kept from flush to flush: with the transport's own function called directly, a delivery costs least."""
+        if self._writers is None:
+            self._writers = tuple(connection.transport.write for connection in self.members)
+        return self._writers
+
+
 class LocalChannel:
     """One channel's subscribers on this node, by encoder, and the frames that wait for them."""
 
@@ -28,7 +60,7 @@ class LocalChannel:
 
     def __init__(self, key: ChannelKey) -> None:
         self.key = key
-        self.groups: dict[Encoder, dict[Connection, None]] = {}
+        self.groups: dict[Encoder, SubscriberGroup] = {}
         self.pending: dict[Encoder, list[bytes]] = {}
         self.pending_bytes = 0
         self.pending_since: list[float] = []
@@ -103,17 +135,22 @@ class Hub:
                 channel = self._channels[key] = LocalChannel(key)
             elif channel.pending:
                 self.flush()
-            channel.groups.setdefault(connection.encoder, {})[connection] = None
+            channel.groups.setdefault(connection.encoder, SubscriberGroup()).add(connection)
         connection.subscriptions = tuple(dict.fromkeys(connection.subscriptions + channels))
 
     def _leave(self, connection: Connection, key: ChannelKey) -> None:
         channel = self._channels[key]
         group = channel.groups[connection.encoder]
-        del group[connection]
-        if not group:
+        group.remove(connection)
+        if not len(group):
             del channel.groups[connection.encoder]
             if not channel.groups:
                 del self._channels[key]
+
+    def write_changed(self, connection: Connection) -> None:
+        """The connection's transport has put another function in the place of its ``write``."""
+        for name in connection.subscriptions:
+            self._channels[connection.app, name].groups[connection.encoder].forget_writers()
 
     @property
     def has_pending(self) -> bool:
@@ -181,8 +218,8 @@ class Hub:
         if len(dirty) == 1:
             (channel,) = dirty
             for group, data in self._take(channel):
-                for connection in group:
-                    connection.transport.write(data)
+                for write in group.writers():
+                    write(data)
                 self.statistics.writes += len(group)
         else:
             self._flush_merged(dirty)
@@ -197,7 +234,7 @@ class Hub:
         parts: dict[Connection, tuple[bytes, ...]] = {}
         for channel in channels:
             for group, data in self._take(channel):
-                for connection in group:
+                for connection in group.members:
                     parts[connection] = (*parts.get(connection, ()), data)
         joined: dict[tuple[bytes, ...], bytes] = {}
         for connection, data_parts in parts.items():
@@ -206,17 +243,18 @@ class Hub:
             connection.transport.write(joined[data_parts])
         self.statistics.writes += len(parts)
 
-    def _take(self, channel: LocalChannel) -> Iterable[tuple[tuple[Connection, ...], bytes]]:
-        """The channel's pending bytes for each group, which are pending no more. Groups are copies."""
+    def _take(self, channel: LocalChannel) -> Iterable[tuple[SubscriberGroup, bytes]]:
+        """The channel's pending bytes for each group, which are pending no more."""
         pending, channel.pending = channel.pending, {}
         channel.pending_bytes = 0
         statistics = self.statistics
         for encoder, frames in pending.items():
-            group = tuple(channel.groups.get(encoder, ()))
+            group = channel.groups.get(encoder)
+            if group is None:
+                continue
             data = frames[0] if len(frames) == 1 else b"".join(frames)
             count = len(frames) * len(group)
             channel.deliveries += count
             statistics.deliveries += count
             statistics.bytes_queued += len(data) * len(group)
-            if group:
-                yield group, data
+            yield group, data

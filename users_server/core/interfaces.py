@@ -7,7 +7,7 @@ Each method's comment states order, delivery, atomicity and zero values. Impleme
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from users_server.core.accounts import Page, Session, User
@@ -18,12 +18,16 @@ class Transport(Protocol):
     """
     Bytes out, and close. A transport cannot be read and never blocks.
 
+    ``write`` is an attribute that the transport may replace by another function; it then tells its receiver
+    (``Receiver.write_changed``), so that whoever keeps the function for many writes takes the new one.
+
     Over its byte bound it closes the slow reader by itself and tells so through its owner's ``lost``; a caller never
     waits for a client. Every method may be called on a transport that is closed already, and then does nothing.
     """
 
-    def write(self, frames: bytes) -> None:
-        """Queue ``frames``, which are framed already. Order is kept. Never raises for a lost peer."""
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """Queue bytes, which are framed already. Order is kept. Never raises for a lost peer, never calls back."""
 
     def close(self, code: int, reason: str) -> None:
         """Send what is queued, then a close frame, and drop the link when the peer has answered or in due time."""

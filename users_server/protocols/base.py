@@ -96,6 +96,9 @@ class Receiver(Protocol):
         so that answers keep the order of their questions. Never raises.
         """
 
+    def write_changed(self) -> None:
+        """The transport has replaced its ``write`` function."""
+
     def disconnect(self, reason: Disconnect) -> None:
         """Close the link for ``reason`` with the protocol's own code."""
 

@@ -88,6 +88,9 @@ class UsersReceiver:
             return self._carry_out(name, result, received)
         return self._carry_out_later(name, result, received)
 
+    def write_changed(self) -> None:
+        self._node.hub.write_changed(self._connection)
+
     def disconnect(self, reason: Disconnect) -> None:
         self._node.close(self._connection, reason)
 

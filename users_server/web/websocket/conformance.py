@@ -31,6 +31,9 @@ class _EchoReceiver:
     def receive(self, payload: bytes, is_text: bool) -> None:
         self._transport.write(self._framing.text(payload) if is_text else self._framing.binary(payload))
 
+    def write_changed(self) -> None:
+        """The function is asked for with each write."""
+
     def disconnect(self, reason: Disconnect) -> None:
         self._transport.close(1008, reason.message)
 

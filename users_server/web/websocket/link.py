@@ -40,6 +40,8 @@ class LinkSettings:
     loop: asyncio.AbstractEventLoop
     owner: LinkOwner
     pause_reading_bytes: int
+    tasks: set[asyncio.Future[None]]
+    """The messages that are being worked on, also of links that are gone."""
 
 
 class WebSocketLink(asyncio.Protocol):
@@ -65,7 +67,6 @@ class WebSocketLink(asyncio.Protocol):
         "_parser",
         "_receiver",
         "_settings",
-        "_task",
         "_transport",
         "_write_paused",
         "address",
@@ -73,6 +74,7 @@ class WebSocketLink(asyncio.Protocol):
         "is_gone",
         "is_paused",
         "was_heard",
+        "write",
     )
 
     def __init__(
@@ -97,9 +99,9 @@ class WebSocketLink(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._transport: asyncio.Transport | None = None
         self._close_timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Future[None] | None = None
         self._has_sent_close = False
         self._write_paused = False
+        self.write: Callable[[bytes], None] = _write_nothing
         self.is_paused = False
         self.is_gone = False
         self.was_heard = True
@@ -112,6 +114,7 @@ class WebSocketLink(asyncio.Protocol):
         assert self._opening is not None  # noqa: S101 - asyncio connects a protocol once
         (greeting, open_receiver, first_bytes), self._opening = self._opening, None
         self._transport.write(greeting)
+        self.write = self._transport.write
         self._receiver = open_receiver(self)
         if first_bytes:
             self.data_received(first_bytes)
@@ -144,11 +147,14 @@ class WebSocketLink(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The peer reads slowly: take no more questions from it, and watch its queue with every write."""
         self._write_paused = True
+        self._replace_write(self._write_and_check)
         self._update_reading()
         self._check_queue()
 
     def resume_writing(self) -> None:
         self._write_paused = False
+        if self._transport is not None:
+            self._replace_write(self._transport.write)
         self._update_reading()
 
     # What the parser calls
@@ -178,14 +184,7 @@ class WebSocketLink(asyncio.Protocol):
             self._transport.close()
             self._start_close_timer()
 
-    # users_server.core.interfaces.Transport
-
-    def write(self, frames: bytes) -> None:
-        transport = self._transport
-        if transport is not None and not self._has_sent_close:
-            transport.write(frames)
-            if self._write_paused:
-                self._check_queue()
+    # users_server.core.interfaces.Transport, whose ``write`` is the asyncio transport's own while all is well
 
     def close(self, code: int, reason: str) -> None:
         """See :class:`users_server.core.interfaces.Transport`. Messages that come after this are not read."""
@@ -219,11 +218,6 @@ class WebSocketLink(asyncio.Protocol):
         """What the peer has not taken yet."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a message of this peer is being worked on."""
-        return self._task is not None
-
     def _send(self, frames: bytes) -> None:
         if self._transport is not None:
             self._transport.write(frames)
@@ -255,6 +249,8 @@ class WebSocketLink(asyncio.Protocol):
             self._transport.close()
 
     def _leave(self) -> None:
+        """Nothing more is written or received for the protocol."""
+        self.write = _write_nothing
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.lost()
@@ -263,6 +259,17 @@ class WebSocketLink(asyncio.Protocol):
         if self._close_timer is None:
             seconds = self._settings.websocket.close_timeout_seconds
             self._close_timer = self._settings.loop.call_later(seconds, self.abort)
+
+    def _replace_write(self, write: Callable[[bytes], None]) -> None:
+        """Only while the link is open: one that is closed writes nothing, and stays so."""
+        if self._receiver is not None and not self._has_sent_close:
+            self.write = write
+            self._receiver.write_changed()
+
+    def _write_and_check(self, frames: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(frames)
+            self._check_queue()
 
     def _check_queue(self) -> None:
         """Close a slow reader, but not from here: the caller may be in the middle of a broadcast."""
@@ -278,11 +285,12 @@ class WebSocketLink(asyncio.Protocol):
         """Read nothing more until the answer is there, so that answers keep the order of their questions."""
         self.is_paused = True
         self._update_reading()
-        self._task = asyncio.ensure_future(cast(Any, pending))
-        self._task.add_done_callback(self._answered)
+        task: asyncio.Future[None] = asyncio.ensure_future(cast(Any, pending))
+        self._settings.tasks.add(task)
+        task.add_done_callback(self._answered)
 
     def _answered(self, task: asyncio.Future[None]) -> None:
-        self._task = None
+        self._settings.tasks.discard(task)
         self.is_paused = False
         if not task.cancelled() and task.exception() is not None:
             log.error("receiver failed", connection=self.connection_id, exc_info=task.exception())
@@ -297,3 +305,7 @@ class WebSocketLink(asyncio.Protocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
+
+
+def _write_nothing(frames: bytes) -> None:
+    """The ``write`` of a link that is not open."""

@@ -29,8 +29,9 @@ class LinkRegistry:
         loop = asyncio.get_running_loop()
         self._settings = settings
         self._loop = loop
+        self._tasks: set[asyncio.Future[None]] = set()
         self._link_settings = LinkSettings(
-            settings, loop, self, pause_reading_bytes=min(65_536, max(1, settings.send_queue_bytes // 2))
+            settings, loop, self, min(65_536, max(1, settings.send_queue_bytes // 2)), self._tasks
         )
         self._keep_alive = KeepAlive(
             loop,
@@ -105,7 +106,12 @@ class LinkRegistry:
             self._became_empty.set()
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Wait until every link is gone, and drop those that are not in time. Their closing is the caller's doing."""
+        """
+        Wait until every link is gone and every message that was read is worked on, and drop what is not in time.
+
+        Closing the links is the caller's doing.
+        """
+        deadline = self._loop.time() + timeout_seconds
         self._became_empty.clear()
         if self._links:
             try:
@@ -114,6 +120,8 @@ class LinkRegistry:
                 log.warning("websockets dropped at shutdown", count=len(self._links))
         for link in tuple(self._links):
             link.abort()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=max(0.0, deadline - self._loop.time()))
         self._keep_alive.stop()
 
     def links(self) -> tuple[WebSocketLink, ...]:
