@@ -1,0 +1,38 @@
+"""Every test that asks for ``database`` runs once for each store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.databases import Database, MongoDatabase, SQLiteDatabase
+from tests.mongodb_server import MongoServer, RunningMongoServer, drop_database, find_mongodb
+
+
+@pytest.fixture(scope="session")
+def mongodb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer | RunningMongoServer]:
+    """One for all tests that leave it alone."""
+    server = find_mongodb(tmp_path_factory.mktemp("mongodb"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path) -> SQLiteDatabase:
+    return SQLiteDatabase(tmp_path / "users.db")
+
+
+@pytest.fixture
+def mongodb_database(mongodb_server: MongoServer | RunningMongoServer) -> Iterator[MongoDatabase]:
+    database = MongoDatabase(mongodb_server.database_url())
+    yield database
+    drop_database(database.url)
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+def database(request: pytest.FixtureRequest) -> Database:
+    found: Database = request.getfixturevalue(f"{request.param}_database")
+    return found
