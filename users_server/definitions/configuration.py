@@ -39,6 +39,6 @@ def _section_name(schema: SchemaClass) -> str:
 
 
 def _examples(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, JSON]:
-    if isinstance(field, Setting) and field.example != field.default:
-        return {"examples": [field.example]}
+    if isinstance(field, Setting) and field.instance != field.default:
+        return {"examples": [field.instance]}
     return {}

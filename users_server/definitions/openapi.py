@@ -28,6 +28,8 @@ _CALLERS = {
     Who.OWNER: "For the user himself and for admins.",
     Who.ADMIN: "For admins.",
     Who.TRUSTED: "For internal services.",
+    Who.OPERATOR: "For admins and internal services.",
+    Who.OPERATOR: "For admins and internal services.",
 }
 _OPEN_IN_WEBINATE = 'With `compatibility: "webinate"` for everybody.'
 

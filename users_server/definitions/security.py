@@ -45,6 +45,8 @@ def openapi_requirements(who: Who) -> list[dict[str, JSON]]:
         Who.OWNER: [*known, {API_KEY: []}],
         Who.ADMIN: known,
         Who.TRUSTED: [{API_KEY: []}, {TOKEN: [EMIT_SCOPE]}],
+        Who.OPERATOR: [*known, {API_KEY: []}],
+        Who.OPERATOR: [*known, {API_KEY: []}],
     }
     return by_who[who]
 
