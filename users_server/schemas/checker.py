@@ -15,6 +15,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 from marshmallow.decorators import POST_LOAD, PRE_LOAD, VALIDATES, VALIDATES_SCHEMA
 
 from users_server.errors import InvalidPayload
+from users_server.schemas.fields import StrictBoolean
 
 Loader: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 _HOOKS = (PRE_LOAD, POST_LOAD, VALIDATES, VALIDATES_SCHEMA)
@@ -79,7 +80,7 @@ def _plain_kind(name: str, field: fields.Field[Any]) -> str | None:
         return None
     if type(field) is fields.String and not field.allow_none:
         return "string"
-    if type(field) is fields.Boolean and not field.allow_none and field.truthy == {True} and field.falsy == {False}:
+    if type(field) is StrictBoolean and not field.allow_none:
         return "boolean"
     if type(field) is fields.Raw and field.allow_none:
         return "raw"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from marshmallow import EXCLUDE, Schema
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, fields
 
 
 class Input(Schema):
@@ -14,3 +16,12 @@ class Input(Schema):
 
 class Output(Schema):
     """What this server sends. Used for the definitions and in tests; nothing is dumped through it on the hot path."""
+
+
+class StrictBoolean(fields.Boolean):
+    """JSON's ``true`` and ``false``, and nothing that merely compares equal to them, such as 1."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if type(value) is not bool:
+            raise self.make_error("invalid", input=value)
+        return value

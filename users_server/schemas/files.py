@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from users_server.schemas.fields import Input
+from users_server.schemas.fields import Input, StrictBoolean
 
 
 class FileEntry(Input):
@@ -20,7 +20,7 @@ class FileEntry(Input):
     created = fields.Integer(required=True, strict=True, metadata={"description": "Milliseconds since 1970"})
     size = fields.Integer(required=True, strict=True, metadata={"description": "Bytes"})
     mimeType = fields.String(required=True)
-    isPublic = fields.Boolean(required=True, truthy={True}, falsy={False})
+    isPublic = StrictBoolean(required=True)
     numDownloads = fields.Integer(required=True, strict=True)
     parentFile = fields.String(allow_none=True)
     meta = fields.Raw(allow_none=True)

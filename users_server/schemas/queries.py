@@ -29,6 +29,14 @@ class PageQuery(Input):
     )
 
 
+class BusiestQuery(Input):
+    limit = fields.Integer(
+        load_default=20,
+        validate=validate.Range(1, MAX_PAGE),
+        metadata={"description": "How many connections, and how many channels, are answered at most"},
+    )
+
+
 class UsersQuery(PageQuery):
     search = fields.String(
         load_default="",

@@ -325,6 +325,7 @@ def check_caller(who: Who, identity: Identity) -> None:
         Who.OWNER: True,
         Who.ADMIN: identity.is_admin,
         Who.TRUSTED: identity.is_trusted,
+        Who.OPERATOR: identity.is_trusted or identity.is_admin,
     }
     if not is_allowed[who]:
         raise PermissionDenied

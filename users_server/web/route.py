@@ -19,7 +19,7 @@ class Who(enum.Enum):
     Who may call a route (users-http-api.md, the column "who").
 
     Checked before the handler runs. ``OWNER`` asks for somebody who is known; whether he owns what he asks for, only
-    the service can say.
+    the service can say. ``OPERATOR`` is an admin, or a trusted caller such as ``users-server top``.
     """
 
     ALL = "all"
@@ -27,6 +27,7 @@ class Who(enum.Enum):
     OWNER = "owner"
     ADMIN = "admin"
     TRUSTED = "trusted"
+    OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)

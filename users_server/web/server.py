@@ -26,6 +26,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 BACKLOG = 4096
 MAX_HEADER_BYTES = 16_384
+_NO_IPV6 = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +168,34 @@ class WebServer:
 
 
 def bind(host: str, port: int, setting: str) -> list[socket.socket]:
-    """Listening sockets on all addresses of ``host`` ("" for every address), with one port number for all."""
+    """
+    Listening sockets on all addresses of ``host``, with one port number for all.
+
+    "" is every address. "localhost" is both loopback addresses, whatever the machine's table of hosts says of it.
+    """
     try:
-        return bind_sockets(port, host or None, backlog=BACKLOG)
+        if host != "localhost":
+            return bind_sockets(port, host or None, backlog=BACKLOG)
+        return _bind_loopback(port)
     except socket.gaierror as error:
         raise StartupError(f"host: {host!r} is no address of this machine ({error.strerror})") from error
     except OSError as error:
         raise StartupError(
             f"{setting}: cannot listen on {host or 'all addresses'} port {port}: {_why(error)}"
         ) from error
+
+
+def _bind_loopback(port: int, *, tries: int = 10) -> list[socket.socket]:
+    sockets = bind_sockets(port, "127.0.0.1", backlog=BACKLOG)
+    try:
+        return sockets + bind_sockets(_port_of(sockets), "::1", backlog=BACKLOG)
+    except OSError as error:
+        if error.errno in _NO_IPV6:
+            return sockets
+        _close(sockets)
+        if port == 0 and tries and error.errno == errno.EADDRINUSE:
+            return _bind_loopback(port, tries=tries - 1)
+        raise
 
 
 def _why(error: OSError) -> str:

@@ -23,6 +23,10 @@ class RecordingTransport:
 
     def abort(self) -> None: ...
 
+    @property
+    def queued_bytes(self) -> int:
+        return 0
+
 
 class CountingEncoder:
     """Encodes an event's name behind a prefix; has no form for the event ``foreign``."""

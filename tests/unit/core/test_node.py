@@ -30,6 +30,10 @@ class Transport:
 
     def abort(self) -> None: ...
 
+    @property
+    def queued_bytes(self) -> int:
+        return 0
+
 
 class Room:
     def __init__(self) -> None:

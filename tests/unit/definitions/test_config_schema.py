@@ -53,6 +53,8 @@ def test_a_setting_is_described_with_its_default(schema: dict[str, Any], path: s
     assert path == "$schema" or Draft202012Validator({**found, "$defs": schema["$defs"]}).is_valid(field.default)
     if isinstance(field, Choice):
         assert found["enum"] == field.choices
+    for example in found.get("examples", []):
+        assert Draft202012Validator({**found, "$defs": schema["$defs"]}).is_valid(example)
 
 
 @pytest.mark.parametrize("path", SETTINGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.raw_client import RawClient
 from tests.server_process import API_KEY, ServerProcess
 from tests.unit.definitions.conftest import Checker, read
 from users_server.protocols.users.events import EVENTS
+from users_server.web.routes import ROUTES
 
 FILE = {
     "_id": "5e4a5e4a5e4a5e4a5e4a5e4a",
@@ -80,48 +82,54 @@ def test_every_kind_of_refusal(service: RawClient, events: Checker) -> None:
         events.validator("ErrorEvent", is_closed=True).validate(service.read_event())
 
 
+ACCOUNT = {"username": "Grace", "email": "grace@example.com", "password": "a password"}
+REQUESTS: list[tuple[str, str, str, Any, int]] = [
+    ("GET", "/authenticated?verbose=true", "/authenticated", None, 200),
+    ("GET", "/who-am-i", "/who-am-i", None, 200),
+    ("POST", "/users/login", "/users/login", {"username": "chief", "password": "wrong"}, 401),
+    ("POST", "/users/login", "/users/login", {"username": 5}, 422),
+    ("POST", "/users/login", "/users/login", [], 400),
+    ("POST", "/tokens", "/tokens", {"scopes": ["events:emit"]}, 200),
+    ("POST", "/users", "/users", ACCOUNT, 200),
+    ("POST", "/users", "/users", ACCOUNT, 409),
+    ("GET", "/users?limit=5&search=a", "/users", None, 200),
+    ("GET", "/users?limit=0", "/users", None, 422),
+    ("GET", "/users/grace", "/users/{user}", None, 200),
+    ("GET", "/users/nobody", "/users/{user}", None, 404),
+    ("PUT", "/users/grace/approve-activation", "/users/{user}/approve-activation", None, 409),
+    ("POST", "/users/grace/meta", "/users/{user}/meta", {"value": {"a": 1}}, 200),
+    ("GET", "/users/grace/meta", "/users/{user}/meta", None, 200),
+    ("POST", "/users/grace/meta/b", "/users/{user}/meta/{name}", {"value": None}, 200),
+    ("POST", "/users/grace/meta/b", "/users/{user}/meta/{name}", {}, 422),
+    ("GET", "/users/grace/meta/b", "/users/{user}/meta/{name}", None, 200),
+    ("DELETE", "/users/grace", "/users/{user}", None, 200),
+    ("POST", "/events", "/events", {"eventType": 1, "username": "ada"}, 403),
+    ("GET", "/healthz", "/healthz", None, 200),
+    ("GET", "/readyz", "/readyz", None, 200),
+    ("GET", "/metrics", "/metrics", None, 200),
+    ("GET", "/busiest?limit=3", "/busiest", None, 200),
+    ("DELETE", "/sessions/none", "/sessions/{id}", None, 404),
+    ("DELETE", "/sessions/SESSION", "/sessions/{id}", None, 200),
+    ("GET", "/sessions", "/sessions", None, 401),
+    ("POST", "/logout", "/logout", None, 200),
+    ("GET", "/logout", "/logout", None, 200),
+]
+"""Method, path, template, body and the status of the answer to the super admin; SESSION is his own session."""
+
+
+def test_every_route_is_asked_for() -> None:
+    asked = {(method, template) for method, _, template, _, _ in REQUESTS}
+    methods = {(route.method, re.sub(r":(\w+)", r"{\1}", route.path)) for route in ROUTES}
+    assert methods == asked, "Add what is new to REQUESTS"
+
+
 def test_answers_over_http(server: ServerProcess, openapi: Checker) -> None:
     admin = server.admin()
-    account = {"username": "Grace", "email": "grace@example.com", "password": "a password"}
     session = admin.get("/sessions").body["data"][0]["sessionId"]
-    requests: list[tuple[str, str, str, Any, int]] = [
-        ("GET", "/authenticated?verbose=true", "/authenticated", None, 200),
-        ("GET", "/who-am-i", "/who-am-i", None, 200),
-        ("POST", "/users/login", "/users/login", {"username": "chief", "password": "wrong"}, 401),
-        ("POST", "/users/login", "/users/login", {"username": 5}, 422),
-        ("POST", "/users/login", "/users/login", [], 400),
-        ("POST", "/tokens", "/tokens", {"scopes": ["events:emit"]}, 200),
-        ("POST", "/users", "/users", account, 200),
-        ("POST", "/users", "/users", account, 409),
-        ("GET", "/users?limit=5&search=a", "/users", None, 200),
-        ("GET", "/users?limit=0", "/users", None, 422),
-        ("GET", "/users/grace", "/users/{user}", None, 200),
-        ("GET", "/users/nobody", "/users/{user}", None, 404),
-        ("PUT", "/users/grace/approve-activation", "/users/{user}/approve-activation", None, 409),
-        ("POST", "/users/grace/meta", "/users/{user}/meta", {"value": {"a": 1}}, 200),
-        ("GET", "/users/grace/meta", "/users/{user}/meta", None, 200),
-        ("POST", "/users/grace/meta/b", "/users/{user}/meta/{name}", {"value": None}, 200),
-        ("POST", "/users/grace/meta/b", "/users/{user}/meta/{name}", {}, 422),
-        ("GET", "/users/grace/meta/b", "/users/{user}/meta/{name}", None, 200),
-        ("DELETE", "/users/grace", "/users/{user}", None, 200),
-        ("POST", "/events", "/events", {"eventType": 1, "username": "ada"}, 403),
-        ("GET", "/healthz", "/healthz", None, 200),
-        ("GET", "/readyz", "/readyz", None, 200),
-        ("GET", "/metrics", "/metrics", None, 200),
-        ("DELETE", "/sessions/none", "/sessions/{id}", None, 404),
-        ("DELETE", f"/sessions/{session}", "/sessions/{id}", None, 200),
-        ("GET", "/sessions", "/sessions", None, 401),
-        ("POST", "/logout", "/logout", None, 200),
-        ("GET", "/logout", "/logout", None, 200),
-    ]
-    for method, path, template, body, status in requests:
-        answer = admin.request(method, path, body)
+    for method, path, template, body, status in REQUESTS:
+        answer = admin.request(method, path.replace("SESSION", session), body)
         assert answer.status == status, (method, path, answer)
         check_answer(openapi, method, template, status, answer)
-    paths = {(method, template) for method, _, template, _, _ in requests}
-    assert {(method.upper(), path) for path, item in read("openapi.json")["paths"].items() for method in item} - {
-        ("SERVERS", path) for path in ("/healthz", "/readyz", "/metrics")
-    } == paths
 
 
 def check_answer(openapi: Checker, method: str, template: str, status: int, answer: Any) -> None:

@@ -73,6 +73,8 @@ def test_a_route_is_told_as_the_table_has_it(document: dict[str, Any], route: Ro
             Who.OWNER: [{"cookie": []}, {"bearer": []}, {"apiKey": []}],
             Who.ADMIN: [{"cookie": []}, {"bearer": []}],
             Who.TRUSTED: [{"apiKey": []}, {"bearer": ["events:emit"]}],
+            Who.OPERATOR: [{"cookie": []}, {"bearer": []}, {"apiKey": []}],
+            Who.OPERATOR: [{"cookie": []}, {"bearer": []}, {"apiKey": []}],
         }[route.who]
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from users_server.core.messages import JSON, Publication
 from users_server.errors import InvalidPayload, UnknownEvent, UsersServerError
@@ -33,10 +34,17 @@ def error_data(error: UsersServerError, received: JSON) -> dict[str, JSON]:
     """The fields of the Error event for ``error``; ``received`` is what stood in ``eventType``, if anything."""
     data: dict[str, JSON] = {"code": ERROR_CODES.get(error.reason, "internal"), "message": error.message}
     if isinstance(error, InvalidPayload):
-        data["errors"] = error.messages
+        data["errors"] = _with_text_keys(error.messages)
     if isinstance(received, (int, float, str, bool)):
         data["received"] = received if not isinstance(received, str) else received[:64]
     return data
+
+
+def _with_text_keys(value: Any) -> JSON:
+    """marshmallow's messages with the indices of lists as text, which JSON needs."""
+    if isinstance(value, dict):
+        return {str(key): _with_text_keys(item) for key, item in value.items()}
+    return value
 
 
 class PublicationEncoder:

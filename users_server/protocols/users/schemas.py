@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields
 
 from users_server.protocols.users.errors import ERROR_CODES
-from users_server.schemas.fields import Input, Output
+from users_server.schemas.fields import Input, Output, StrictBoolean
 from users_server.schemas.files import BucketEntry, FileEntry
 
 USERNAME = {"description": "The account's username, also when the person logged in with an email address"}
@@ -76,11 +76,7 @@ class MetaRequestOutput(Output):
 
 class EchoInput(Input):
     message = fields.String(required=True)
-    broadcast = fields.Boolean(
-        truthy={True},
-        falsy={False},
-        metadata={"description": "True: to every approved connection, the sender included"},
-    )
+    broadcast = StrictBoolean(metadata={"description": "True: to every approved connection, the sender included"})
 
 
 class EchoOutput(Output):

@@ -157,6 +157,8 @@ class HandshakeReader(asyncio.Protocol):
         try:
             if path not in entrance.protocols:
                 raise HandshakeRefused(404, "No WebSocket is served at this path")  # noqa: TRY301
+            if self._parser.get_http_version() != "1.1":
+                raise HandshakeRefused(400, "A WebSocket handshake is HTTP/1.1")  # noqa: TRY301
             method = self._parser.get_method().decode("ascii")
             examined = entrance.examine(method, path, query, self._headers)
         except HandshakeRefused as refusal:

@@ -118,6 +118,8 @@ class _Request(httputil.HTTPMessageDelegate):
         path, _, query = request_line.path.partition("?")
         if reception.serves_sockets:
             if path in reception.entrance.protocols:
+                if request_line.version != "HTTP/1.1":
+                    return self._refuse(HandshakeRefused(400, "A WebSocket handshake is HTTP/1.1"))
                 return self._shake_hands(request_line.method, path, query, headers)
             if not reception.serves_http:
                 return self._refuse(HandshakeRefused(404, "No WebSocket is served at this path"))
@@ -172,10 +174,12 @@ class _Request(httputil.HTTPMessageDelegate):
         entrance, address = self._door.reception.entrance, self._context.remote_ip
         loop = asyncio.get_running_loop()
         stream = self._connection.detach()
-        link = entrance.make_link(examined, identity, refusal, address, _buffered_bytes(stream))
         if isinstance(stream, SSLIOStream):
+            # what came with the handshake stays in the stream, which goes on being read
+            link = entrance.make_link(examined, identity, refusal, address, b"")
             StreamTransport(stream, link, loop).start()
             return
+        link = entrance.make_link(examined, identity, refusal, address, _buffered_bytes(stream))
         try:
             duplicate: socket.socket = stream.socket.dup()
             duplicate.setblocking(False)

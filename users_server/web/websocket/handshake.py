@@ -11,9 +11,8 @@ from users_server.web.credentials import ReadsHeaders
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _DEFLATE_ANSWER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
-_DEFLATE_PARAMETERS = frozenset(
-    ("server_no_context_takeover", "client_no_context_takeover", "server_max_window_bits", "client_max_window_bits")
-)
+_DEFLATE_FLAGS = ("server_no_context_takeover", "client_no_context_takeover")
+_WINDOW_BITS = frozenset(map(str, range(8, 16)))
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,22 @@ def _offers_deflate(extensions: str) -> bool:
         name, *parameters = (part.strip() for part in offer.split(";"))
         if name != "permessage-deflate":
             continue
-        names = [parameter.partition("=")[0].strip() for parameter in parameters]
-        is_known = set(names) <= _DEFLATE_PARAMETERS and len(set(names)) == len(names)
-        if is_known and not any(n == "server_max_window_bits" for n in names):
+        if _can_keep(parameters):
             return True
     return False
+
+
+def _can_keep(parameters: list[str]) -> bool:
+    """Each parameter once, with a value of its own form; our window is the largest, so a smaller one cannot be kept."""
+    seen = set()
+    for parameter in parameters:
+        name, equals, value = (part.strip() for part in parameter.partition("="))
+        value = value.strip('"')
+        if name in seen or not (
+            (name in _DEFLATE_FLAGS and not equals)
+            or (name == "client_max_window_bits" and (not equals or value in _WINDOW_BITS))
+            or (name == "server_max_window_bits" and value == "15")
+        ):
+            return False
+        seen.add(name)
+    return True

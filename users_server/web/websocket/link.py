@@ -200,6 +200,10 @@ class WebSocketLink(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    @property
+    def queued_bytes(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
     # users_server.web.websocket.keep_alive.Pingable
 
     def ping(self) -> None:
@@ -212,11 +216,6 @@ class WebSocketLink(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
             self._start_close_timer()
-
-    @property
-    def write_buffer_bytes(self) -> int:
-        """What the peer has not taken yet."""
-        return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     def _send(self, frames: bytes) -> None:
         if self._transport is not None:
@@ -274,7 +273,7 @@ class WebSocketLink(asyncio.Protocol):
     def _check_queue(self) -> None:
         """Close a slow reader, but not from here: the caller may be in the middle of a broadcast."""
         limit = self._settings.websocket.send_queue_bytes
-        if self._receiver is not None and self.write_buffer_bytes > limit:
+        if self._receiver is not None and self.queued_bytes > limit:
             self._settings.loop.call_soon(self._close_slow)
 
     def _close_slow(self) -> None:
