@@ -100,6 +100,8 @@ class TestSearch:
             assert await found(store, "nobody") == []
             # The name and the email are searched, each by itself.
             assert await found(store, "bobann") == []
+            for search, count in (("ann", 1), ("EXAMPLE.N", 0), ("", 3)):
+                assert (await store.list_users(search=search, search_emails=False)).count == count
 
     async def test_a_page_of_a_search_counts_all_that_match(self, database: Database) -> None:
         async with opened(database) as store:

@@ -332,3 +332,10 @@ async def test_webinate_takes_bodies_without_a_content_type(make_site: SiteMaker
     lines = [f"Content-Type: {content_type}"] if content_type else []
     reply = await site.send("POST /users/login HTTP/1.1", f"Content-Length: {len(text)}", *lines, body=text)
     assert reply.json["authenticated"] is True
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("username", "count"), [("deputy", 1), ("bob", 0)])
+async def test_only_who_may_see_emails_finds_by_them(site: Site, username: str, count: int) -> None:
+    reply = await site.ask("GET", "/users?search=alice%40ex", cookie=await site.login(username))
+    assert (reply.status, reply.json["count"]) == (200, count)

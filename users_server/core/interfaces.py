@@ -35,6 +35,10 @@ class Transport(Protocol):
     def abort(self) -> None:
         """Drop the link now. What is queued is lost."""
 
+    @property
+    def queued_bytes(self) -> int:
+        """What the peer has not taken yet; 0 of a transport that is closed."""
+
 
 class Encoder(Protocol):
     """
@@ -99,9 +103,13 @@ class UserStore(Protocol):
     async def get_user(self, user_id: str) -> User | None:
         """By id."""
 
-    async def list_users(self, *, search: str = "", index: int = 0, limit: int = 20) -> Page[User]:
+    async def list_users(
+        self, *, search: str = "", search_emails: bool = True, index: int = 0, limit: int = 20
+    ) -> Page[User]:
         """
-        Those whose username or email contains ``search`` literally and without case, oldest first.
+        Those whose username, or with ``search_emails`` email, contains ``search``, oldest first.
+
+        The search is literal and without case.
 
         ``count`` is the number of all that match. ``index`` is how many are passed over.
         """

@@ -190,14 +190,21 @@ class UserService:
         self, by: Identity, *, index: int = 0, limit: int = 20, search: str = "", require_login: bool = True
     ) -> Page[User]:
         """
-        The accounts whose username or email contains ``search``, oldest first.
+        The accounts whose username contains ``search``, oldest first.
+
+        Emails are searched too for those who may see them: admins, and everybody unless ``require_login``.
 
         Raises:
             Unauthenticated: For an anonymous client, unless ``require_login`` is false.
         """
         if require_login:
             permissions.require_login(by)
-        return await self._store.list_users(search=search, index=max(index, 0), limit=min(max(limit, 0), MAX_PAGE))
+        return await self._store.list_users(
+            search=search,
+            search_emails=by.is_admin or not require_login,
+            index=max(index, 0),
+            limit=min(max(limit, 0), MAX_PAGE),
+        )
 
     async def get_meta(self, by: Identity, name: str | None) -> dict[str, JSON]:
         """

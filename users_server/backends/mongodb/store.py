@@ -51,8 +51,10 @@ class MongoStore:
     async def get_user(self, user_id: str) -> User | None:
         return await self._client.run(users.get, user_id)
 
-    async def list_users(self, *, search: str = "", index: int = 0, limit: int = 20) -> Page[User]:
-        return await self._client.run(users.page, search=search, index=index, limit=limit)
+    async def list_users(
+        self, *, search: str = "", search_emails: bool = True, index: int = 0, limit: int = 20
+    ) -> Page[User]:
+        return await self._client.run(users.page, search=search, search_emails=search_emails, index=index, limit=limit)
 
     async def count_users(self) -> int:
         return await self._client.run(users.count)

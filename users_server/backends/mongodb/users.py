@@ -56,13 +56,14 @@ async def get(database: Database, user_id: str) -> User | None:
     return _user(document) if document else None
 
 
-async def page(database: Database, *, search: str, index: int, limit: int) -> Page[User]:
+async def page(database: Database, *, search: str, search_emails: bool, index: int, limit: int) -> Page[User]:
     criteria: dict[str, Any] = {}
     if search:
         pattern = literal_pattern(search.casefold())
         if len(pattern.encode()) > _LONGEST_PATTERN_BYTES:
             return Page([], 0)
-        criteria = {"$or": [{"username_key": {"$regex": pattern}}, {"email_key": {"$regex": pattern}}]}
+        fields = ("username_key", "email_key") if search_emails else ("username_key",)
+        criteria = {"$or": [{field: {"$regex": pattern}} for field in fields]}
     users = database["users"]
     skip, most = bounds(index, limit)
     count = await users.count_documents(criteria)

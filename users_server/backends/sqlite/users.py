@@ -65,18 +65,18 @@ def get(connection: sqlite3.Connection, user_id: str) -> User | None:
     return _user(row) if row else None
 
 
-def page(connection: sqlite3.Connection, *, search: str, index: int, limit: int) -> Page[User]:
+def page(connection: sqlite3.Connection, *, search: str, search_emails: bool, index: int, limit: int) -> Page[User]:
     # LIKE would take % and _ for patterns, and knows the case of ASCII only; instr takes the text as it is.
-    values = {"key": search.casefold(), **bounds(index, limit)}
+    values = {"key": search.casefold(), "emails": search_emails, **bounds(index, limit)}
     rows = connection.execute(
         """
-        SELECT * FROM users WHERE instr(username_key, :key) OR instr(email_key, :key)
+        SELECT * FROM users WHERE instr(username_key, :key) OR (:emails AND instr(email_key, :key))
         ORDER BY created_on, id LIMIT :limit OFFSET :index
         """,
         values,
     ).fetchall()
     found = connection.execute(
-        "SELECT count(*) FROM users WHERE instr(username_key, :key) OR instr(email_key, :key)", values
+        "SELECT count(*) FROM users WHERE instr(username_key, :key) OR (:emails AND instr(email_key, :key))", values
     ).fetchone()
     return Page([_user(row) for row in rows], found[0])
 
