@@ -36,6 +36,7 @@ setup(
             "apispec>=6.8",
             "hypothesis>=6.100",
             "jsonschema>=4.21",
+            "openapi-spec-validator>=0.7.1",
             "pytest>=8.2,<10",
             "pytest-tornado>=0.8.1",
         ],

@@ -146,7 +146,7 @@ class Server:
         store = open_store(config)
         self._undo.append(store.close)
         await store.open()
-        statistics = Statistics()
+        statistics = Statistics(started_at=clock.monotonic())
         node = build_node(config, statistics)
         self._undo.append(node.stop)
         await node.start()
@@ -166,9 +166,7 @@ class Server:
         links = LinkRegistry(config.websocket)
         requests = OpenRequests()
         metrics = Metrics()
-        metrics.attach(
-            StatisticsCollector(node.statistics, lambda: [link.write_buffer_bytes for link in links.links()])
-        )
+        metrics.attach(StatisticsCollector(node.statistics, lambda: [link.queued_bytes for link in links.links()]))
         context = HttpContext(
             http=config.http,
             session=config.session,
@@ -178,6 +176,7 @@ class Server:
             sessions=services.sessions,
             identities=services.identities,
             tokens=services.tokens,
+            node=node,
             origins=OriginPolicy(config.http.approved_domains),
             emit=EventEmitter(node).emit,
             checks={"database": store.check, "broker": node.check},

@@ -91,6 +91,10 @@ class Listener:
     def abort(self) -> None:
         pass
 
+    @property
+    def queued_bytes(self) -> int:
+        return 0
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -181,6 +185,7 @@ class Site:
             sessions=sessions,
             identities=IdentityService(self.store, sessions, tokens, API_KEY),
             tokens=tokens,
+            node=self.node,
             origins=OriginPolicy(self.http.approved_domains),
             emit=EventEmitter(self.node).emit,
             checks=self.checks,

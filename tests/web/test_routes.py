@@ -35,6 +35,7 @@ CALLS: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/healthz"): ("/healthz", None),
     ("GET", "/readyz"): ("/readyz", None),
     ("GET", "/metrics"): ("/metrics", None),
+    ("GET", "/busiest"): ("/busiest", None),
 }
 
 

@@ -12,6 +12,7 @@ from users_server.cli.edge import Commands
 from users_server.cli.remote import emit, listen
 from users_server.cli.serve import serve
 from users_server.cli.tokens import token
+from users_server.cli.top import top
 from users_server.cli.users import user
 
 __all__ = ["main"]
@@ -34,5 +35,5 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (serve, check_config, user, token, events, emit, listen, definitions):
+for command in (serve, check_config, user, token, events, emit, listen, top, definitions):
     main.add_command(command)

@@ -56,7 +56,7 @@ class SubscriberGroup:
 class LocalChannel:
     """One channel's subscribers on this node, by encoder, and the frames that wait for them."""
 
-    __slots__ = ("deliveries", "groups", "key", "pending", "pending_bytes", "pending_since")
+    __slots__ = ("deliveries", "groups", "key", "pending", "pending_bytes", "pending_since", "publications")
 
     def __init__(self, key: ChannelKey) -> None:
         self.key = key
@@ -64,6 +64,7 @@ class LocalChannel:
         self.pending: dict[Encoder, list[bytes]] = {}
         self.pending_bytes = 0
         self.pending_since: list[float] = []
+        self.publications = 0
         self.deliveries = 0
 
     def subscriber_count(self) -> int:
@@ -182,6 +183,7 @@ class Hub:
         channel = self._channels.get((publication.app, publication.channel))
         if channel is None:
             return
+        channel.publications += 1
         for encoder in channel.groups:
             frame = encoder.encode(publication)
             if frame is not None:

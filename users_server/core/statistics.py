@@ -31,6 +31,7 @@ class Statistics:
     Counters of one node since its start.
 
     Attributes:
+        started_at: When that was, by the server's monotonic clock.
         connections: Open now.
         connections_total: Opened since the start.
         publications: That reached this node's hub.
@@ -43,6 +44,7 @@ class Statistics:
         loop_lag: Seconds that the event loop was late for a timer.
     """
 
+    started_at: float = 0.0
     connections: int = 0
     connections_total: int = 0
     publications: int = 0

@@ -1,4 +1,4 @@
-"""The client's side, for the command line: send an event to a running server, and read its events."""
+"""The client's side, for the command line: what it asks of a running server, and how it reads its events."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tornado.websocket import WebSocketClientConnection, WebSocketError, websock
 
 from users_server.core.messages import JSON
 from users_server.errors import BackendError, UsersServerError
+from users_server.schemas.busiest import BusiestAnswer
 from users_server.web.settings import TlsSettings
 
 TIMEOUT_SECONDS = 10.0
@@ -64,10 +65,29 @@ async def post_event(target: Target, event: Mapping[str, JSON]) -> None:
         ServerAway: If nothing answers there.
         ServerRefused: With the server's own message.
     """
+    await _ask(target, "POST", orjson.dumps(event))
+
+
+async def get_busiest(target: Target) -> dict[str, JSON]:
+    """
+    GET the ``data`` of ``target``, the URL of ``/busiest``; of the shape that the schema of that route has.
+
+    Raises:
+        ServerAway: If nothing answers there, or a server of another version.
+        ServerRefused: With the server's own message.
+    """
+    answer = await _ask(target, "GET")
+    if BusiestAnswer().validate(answer):
+        raise ServerAway(f"{target.url} answered as a users-server of another version does")
+    data: dict[str, JSON] = answer["data"]
+    return data
+
+
+async def _ask(target: Target, method: str, body: bytes | None = None) -> dict[str, JSON]:
     request = HTTPRequest(
         target.url,
-        method="POST",
-        body=orjson.dumps(event),
+        method=method,
+        body=body,
         headers={"Content-Type": "application/json", **target.headers},
         ssl_options=target.trust,
         connect_timeout=TIMEOUT_SECONDS,
@@ -82,11 +102,13 @@ async def post_event(target: Target, event: Mapping[str, JSON]) -> None:
         client.close()
     if isinstance(response.error, OSError) or response.code == 599:
         raise _away(target.url, response.error)
-    _check(response)
+    return _check(response)
 
 
-def _check(response: HTTPResponse) -> None:
-    """Raise if the answer says no, by its status or, for a server in compatibility mode, by its field ``error``."""
+def _check(response: HTTPResponse) -> dict[str, JSON]:
+    """
+    The answer. Raises if it says no, by its status or, for a server in compatibility mode, by its field ``error``.
+    """
     try:
         answer = orjson.loads(response.body)
     except orjson.JSONDecodeError:
@@ -96,6 +118,7 @@ def _check(response: HTTPResponse) -> None:
     if answer["error"]:
         details = f" {orjson.dumps(answer['errors']).decode()}" if answer.get("errors") else ""
         raise ServerRefused(f"{answer.get('message', 'The server refused')}{details} ({response.code})")
+    return answer
 
 
 async def read_events(target: Target) -> AsyncGenerator[str, None]:

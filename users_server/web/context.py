@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from users_server.core.clock import Clock, SystemClock
 from users_server.core.messages import JSON, Identity
+from users_server.core.node import Node
 from users_server.services.identity import IdentityService
 from users_server.services.origins import OriginPolicy
 from users_server.services.sessions import SessionService
@@ -39,6 +40,7 @@ class HttpContext:
     sessions: SessionService
     identities: IdentityService
     tokens: TokenService
+    node: Node
     origins: OriginPolicy
     emit: Callable[[Identity, dict[str, JSON]], Awaitable[None]]
     checks: Mapping[str, Callable[[], Awaitable[None]]]

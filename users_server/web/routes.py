@@ -11,16 +11,17 @@ from collections.abc import Iterable, Mapping
 
 from tornado.routing import URLSpec
 
+from users_server.schemas.busiest import BusiestAnswer
 from users_server.schemas.emit import EmitAnswer, EventInput
 from users_server.schemas.meta import MetaInput, MetaPropertyInput
 from users_server.schemas.operation import ReadyAnswer
-from users_server.schemas.queries import PageQuery, UsersQuery, VerboseQuery
+from users_server.schemas.queries import BusiestQuery, PageQuery, UsersQuery, VerboseQuery
 from users_server.schemas.sessions import SessionsAnswer
 from users_server.schemas.tokens import TokenAnswer, TokenInput
 from users_server.schemas.users import AuthenticationAnswer, CreateUserInput, LoginInput, UserAnswer, UsersAnswer
 from users_server.web.context import HttpContext
 from users_server.web.http import NotFoundHandler, ResourceHandler
-from users_server.web.rest import authentication, events, meta, operation, sessions, tokens, users
+from users_server.web.rest import authentication, busiest, events, meta, operation, sessions, tokens, users
 from users_server.web.route import Route, Who
 
 __all__ = ["ROUTES", "NotFoundHandler", "Route", "Who", "build_http_routes"]
@@ -263,6 +264,17 @@ OPERATION = (
         answer=None,
         content_type="text/plain",
         is_operation=True,
+    ),
+    Route(
+        "GET",
+        "/busiest",
+        busiest.list_busiest,
+        Who.OPERATOR,
+        summary="Tell what the server has done, and which of its connections and channels are the busiest",
+        message="There are {count} connections",
+        tag="operation",
+        query=BusiestQuery,
+        answer=BusiestAnswer,
     ),
 )
 

@@ -88,6 +88,10 @@ class Client:
     def abort(self) -> None:
         self.closed = (1006, "")
 
+    @property
+    def queued_bytes(self) -> int:
+        return 0
+
     async def say(self, message: Any) -> list[dict[str, Any]]:
         """What this client gets after sending ``message``: an object, or text or bytes as they are."""
         self.sent.clear()
