@@ -14,6 +14,7 @@ import click
 
 from users_server.cli.edge import config_option, read_config
 from users_server.cli.greeting import greeting
+from users_server.cli.process import keep_out_of_collections, raise_descriptor_limit
 from users_server.config import Config
 from users_server.logs import configure_logging
 
@@ -60,8 +61,10 @@ async def _run(config: Config) -> None:
 
     stopping = _on_signals()
     server = Server(config)
+    raise_descriptor_limit(config.websocket.max_connections)
     try:
         if await _started(server, stopping):
+            keep_out_of_collections()
             click.echo(greeting(config, server.http_port, server.websocket_port, server.generated_password))
             await stopping.wait()
     finally:

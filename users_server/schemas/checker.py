@@ -55,66 +55,70 @@ def compile_checker(schema: Schema) -> Callable[[dict[str, Any]], dict[str, Any]
     """
     if schema.unknown != EXCLUDE or any(schema._hooks.get(hook) for hook in _HOOKS):
         return _ask_marshmallow
-    strings: list[tuple[str, bool]] = []
-    booleans: list[tuple[str, bool]] = []
-    raws: list[tuple[str, bool]] = []
-    others: list[str] = []
+    plain: list[tuple[str, type, bool]] = []
+    others: list[tuple[str, bool, bool]] = []
     for name, field in schema.load_fields.items():
-        kind = _plain_kind(name, field)
-        if field.load_default is not missing or (kind is None and field.required):
+        kind = _plain_type(name, field)
+        is_raw = kind is None and _is_raw(name, field)
+        if field.load_default is not missing or (kind is None and not is_raw and field.required):
             return _ask_marshmallow
-        if kind is None:
-            others.append(field.data_key or name)
+        if kind is not None:
+            plain.append((name, kind, field.required))
         else:
-            {"string": strings, "boolean": booleans, "raw": raws}[kind].append((name, field.required))
-    return _checker(tuple(strings), tuple(booleans), tuple(raws), tuple(others))
+            others.append((name if is_raw else field.data_key or name, is_raw, field.required))
+    return _checker(tuple(plain), tuple(others)) if others else _plain_checker(tuple(plain))
 
 
 def _ask_marshmallow(_message: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _plain_kind(name: str, field: fields.Field[Any]) -> str | None:
+def _is_as_it_stands(name: str, field: fields.Field[Any]) -> bool:
     is_renamed = field.data_key not in (None, name) or field.attribute not in (None, name)
-    if is_renamed or field.validators or field.pre_load or field.post_load:
+    return not (is_renamed or field.validators or field.pre_load or field.post_load)
+
+
+def _plain_type(name: str, field: fields.Field[Any]) -> type | None:
+    """The one type whose values the field lets pass as they are, if there is one."""
+    if field.allow_none or not _is_as_it_stands(name, field):
         return None
-    if type(field) is fields.String and not field.allow_none:
-        return "string"
-    if type(field) is StrictBoolean and not field.allow_none:
-        return "boolean"
-    if type(field) is fields.Raw and field.allow_none:
-        return "raw"
-    return None
+    return {fields.String: str, StrictBoolean: bool}.get(type(field))
+
+
+def _is_raw(name: str, field: fields.Field[Any]) -> bool:
+    return type(field) is fields.Raw and bool(field.allow_none) and _is_as_it_stands(name, field)
+
+
+def _plain_checker(plain: tuple[tuple[str, type, bool], ...]) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
+    def check(message: dict[str, Any]) -> dict[str, Any] | None:
+        accepted: dict[str, Any] = {}
+        for name, kind, is_required in plain:
+            value = message.get(name, _ABSENT)
+            if type(value) is kind:
+                accepted[name] = value
+            elif is_required or value is not _ABSENT:
+                return None
+        return accepted
+
+    return check
 
 
 def _checker(
-    strings: tuple[tuple[str, bool], ...],
-    booleans: tuple[tuple[str, bool], ...],
-    raws: tuple[tuple[str, bool], ...],
-    others: tuple[str, ...],
+    plain: tuple[tuple[str, type, bool], ...], others: tuple[tuple[str, bool, bool], ...]
 ) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
+    """``others`` has ``(key, is_raw, is_required)``: a raw value passes, and one of another kind is marshmallow's."""
+    check_plain = _plain_checker(plain)
+
     def check(message: dict[str, Any]) -> dict[str, Any] | None:
-        accepted: dict[str, Any] = {}
-        for name, is_required in strings:
-            value = message.get(name, _ABSENT)
-            if type(value) is str:
-                accepted[name] = value
-            elif value is not _ABSENT or is_required:
-                return None
-        for name, is_required in booleans:
-            value = message.get(name, _ABSENT)
-            if value is True or value is False:
-                accepted[name] = value
-            elif value is not _ABSENT or is_required:
-                return None
-        for name, is_required in raws:
-            value = message.get(name, _ABSENT)
-            if value is not _ABSENT:
-                accepted[name] = value
+        accepted = check_plain(message)
+        if accepted is None:
+            return None
+        for key, is_raw, is_required in others:
+            if key in message:
+                if not is_raw:
+                    return None
+                accepted[key] = message[key]
             elif is_required:
-                return None
-        for name in others:
-            if name in message:
                 return None
         return accepted
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import orjson
 
 from users_server.core.messages import JSON
 from users_server.errors import MalformedFrame, NotAnObject
+
+encode: Callable[[JSON], bytes] = orjson.dumps
+"""UTF-8 JSON text of a value that this server made or has decoded."""
 
 SHALLOW_BRACKETS = 200
 """Text with no more opening brackets than this cannot be nested too deeply to be written back."""
@@ -35,8 +40,3 @@ def _refuse_deep(value: JSON) -> None:
         orjson.dumps([[[[value]]]])
     except TypeError:
         raise MalformedFrame("The message is nested too deeply") from None
-
-
-def encode(value: JSON) -> bytes:
-    """UTF-8 JSON text of a value that this server made or has decoded."""
-    return orjson.dumps(value)

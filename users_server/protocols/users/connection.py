@@ -26,7 +26,16 @@ log = structlog.stdlib.get_logger(__name__)
 class UsersReceiver:
     """:class:`users_server.protocols.base.Receiver` of the Users Socket API."""
 
-    __slots__ = ("_bucket", "_clock", "_connection", "_context", "_framing", "_messages_per_second", "_node")
+    __slots__ = (
+        "_bucket",
+        "_clock",
+        "_connection",
+        "_context",
+        "_framing",
+        "_messages",
+        "_messages_per_second",
+        "_node",
+    )
 
     def __init__(
         self,
@@ -43,6 +52,7 @@ class UsersReceiver:
     ) -> None:
         self._context = context
         self._node = node
+        self._messages = node.statistics.messages
         self._clock = clock
         self._framing = framing
         self._messages_per_second = messages_per_second
@@ -82,7 +92,7 @@ class UsersReceiver:
             return None
         if type(result) is Reply:
             self._reply(result)
-            self._count(name, "ok")
+            self._messages[name, "ok"] += 1
             return None
         if result is None or isinstance(result, (Reply, Publish)):
             return self._carry_out(name, result, received)
@@ -159,7 +169,7 @@ class UsersReceiver:
         self._refuse(name, UsersServerError(), received)
 
     def _count(self, name: str, result: str) -> None:
-        self._node.statistics.messages[name, result] += 1
+        self._messages[name, result] += 1
 
     def _close_transport(self, reason: Disconnect) -> None:
         self._connection.transport.close(CLOSE_CODES[reason.reason], reason.message)

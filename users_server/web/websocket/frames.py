@@ -34,6 +34,7 @@ _FIN = 0x80
 _RSV1 = 0x40
 _HEADER_16 = struct.Struct("!BBH")
 _HEADER_64 = struct.Struct("!BBQ")
+_SHORT_TEXT_HEADERS = [bytes((_FIN | Opcode.TEXT, length)) for length in range(126)]
 _CLOSE_CODE = struct.Struct("!H")
 
 
@@ -63,7 +64,8 @@ class PlainFraming:
     """Messages as they are. :class:`users_server.protocols.base.Framing`."""
 
     def text(self, payload: bytes) -> bytes:
-        return encode_frame(Opcode.TEXT, payload)
+        length = len(payload)
+        return _SHORT_TEXT_HEADERS[length] + payload if length < 126 else encode_frame(Opcode.TEXT, payload)
 
     def binary(self, payload: bytes) -> bytes:
         return encode_frame(Opcode.BINARY, payload)

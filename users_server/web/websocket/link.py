@@ -121,15 +121,11 @@ class WebSocketLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.was_heard = True
-        self._parse(data)
-
-    def _parse(self, data: bytes) -> None:
-        if self._parser is None:
-            return
-        try:
-            self._parser.feed(data)
-        except FrameError as error:
-            self._fail(error)
+        if self._parser is not None:
+            try:
+                self._parser.feed(data)
+            except FrameError as error:
+                self._fail(error)
 
     def eof_received(self) -> None:
         """The peer sends no more; asyncio closes the transport, which sends what is queued first."""
@@ -295,7 +291,7 @@ class WebSocketLink(asyncio.Protocol):
             log.error("receiver failed", connection=self.connection_id, exc_info=task.exception())
         if self._transport is not None:
             self._update_reading()
-            self._parse(b"")
+            self.data_received(b"")
 
     def _update_reading(self) -> None:
         if self._transport is None or self._transport.is_closing():

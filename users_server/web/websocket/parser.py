@@ -19,9 +19,8 @@ from users_server.web.websocket.frames import MAX_CONTROL_BYTES, CloseCode, Opco
 
 _FIN, _RSV1, _RSV23, _OPCODE, _MASKED, _LENGTH = 0x80, 0x40, 0x30, 0x0F, 0x80, 0x7F
 _HEADER_BYTES = 6  # of a masked frame with less than 126 bytes of payload
-_WHOLE_TEXT = bytes((_FIN | Opcode.TEXT,))
-_SHORT = [b"none"] * _HEADER_BYTES + [bytes((_MASKED | length,)) for length in range(126)]
-"""Total bytes of a short masked frame to its second byte."""
+_SHORT_TEXT = [b"none"] * _HEADER_BYTES + [bytes((_FIN | Opcode.TEXT, _MASKED | length)) for length in range(126)]
+"""Total bytes of a whole, short, masked text frame to its first two."""
 _DATA_OPCODES = (Opcode.TEXT, Opcode.BINARY)
 _CONTROL_OPCODES = (Opcode.CLOSE, Opcode.PING, Opcode.PONG)
 _DEFLATE_TAIL = b"\x00\x00\xff\xff"
@@ -78,7 +77,7 @@ class FrameParser:
     def __init__(self, sink: FrameSink, max_message_bytes: int, *, accepts_deflate: bool = False) -> None:
         self._sink = sink
         self._max_message_bytes = max_message_bytes
-        self._short_bytes = min(len(_SHORT) - 1, max_message_bytes + _HEADER_BYTES)
+        self._short_bytes = min(len(_SHORT_TEXT) - 1, max_message_bytes + _HEADER_BYTES)
         self._accepts_deflate = accepts_deflate
         self._buffer = b""  # bytes that do not decide anything yet: a part of a header or of a control frame
         self._message: bytearray | None = None  # the message that has begun
@@ -105,8 +104,14 @@ class FrameParser:
             data = self._buffer + data
             self._buffer = b""
         position, end = 0, len(data)
-        if end <= self._short_bytes and self._message is None and data[:1] == _WHOLE_TEXT and data[1:2] == _SHORT[end]:
-            self._take_short_text(data)
+        if end <= self._short_bytes and self._message is None and data[:2] == _SHORT_TEXT[end]:
+            if self._sink.is_paused:
+                self._buffer = data
+                return
+            payload = apply_mask(data[2:_HEADER_BYTES], data[_HEADER_BYTES:])
+            if not payload.isascii():
+                _check_utf8(payload)
+            self._sink.on_message(payload, True)
             return
         while position < end and not self._sink.is_paused:
             if self._remaining >= 0:
@@ -118,16 +123,6 @@ class FrameParser:
             position = next_position
         if position < end:
             self._buffer = data[position:]
-
-    def _take_short_text(self, data: bytes) -> None:
-        """``data`` is one short text message and nothing else."""
-        if self._sink.is_paused:
-            self._buffer = data
-            return
-        payload = apply_mask(data[2:_HEADER_BYTES], data[_HEADER_BYTES:])
-        if not payload.isascii():
-            _check_utf8(payload)
-        self._sink.on_message(payload, True)
 
     def _take_frame(self, data: bytes, position: int, end: int) -> int:
         """Take a whole control frame, a whole message or the header of a data frame; -1 if more bytes are needed."""
