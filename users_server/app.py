@@ -192,6 +192,7 @@ class Server:
             trusted_proxies=frozenset(config.http.trusted_proxies),
             offers_deflate=config.websocket.compression,
             is_open=lambda: self._is_open,
+            clock=clock,
         )
         server = WebServer(
             ListenSettings(config.host, config.http, config.websocket, config.tls),

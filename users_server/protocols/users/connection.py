@@ -14,13 +14,15 @@ from users_server.core.messages import JSON
 from users_server.core.node import Node
 from users_server.core.rate_limit import TokenBucket
 from users_server.errors import Disconnect, LimitExceeded, ProtocolViolation, UsersServerError
-from users_server.protocols.base import Framing, Peer, Publish, Reply, Result
-from users_server.protocols.users import codec
+from users_server.protocols.base import Direction, Framing, Peer, Publish, Reply, Result
+from users_server.protocols.users import codec, handlers
 from users_server.protocols.users.errors import CLOSE_CODES
 from users_server.protocols.users.handlers import Context
 from users_server.schemas.json_text import decode_object
 
 log = structlog.stdlib.get_logger(__name__)
+
+SERVER = Direction.SERVER
 
 
 class UsersReceiver:
@@ -79,6 +81,8 @@ class UsersReceiver:
             received = message.get("eventType")
             event, load = codec.find_event(received)
             name = event.name
+            if event.direction is SERVER:
+                handlers.require_trust(self._connection)
             result = event.handler(self._context, event, self._connection, load(message))
         except Disconnect as reason:
             self._count(name, reason.reason)

@@ -22,6 +22,12 @@ class Context:
     users: UserService
 
 
+def require_trust(connection: Connection) -> None:
+    """Before the fields of a server's event are looked at. Raises :class:`PermissionDenied`."""
+    if not connection.identity.is_trusted:
+        raise PermissionDenied("Only the server and trusted connections send this event")
+
+
 def echo(context: Context, event: Event, connection: Connection, message: dict[str, Any]) -> Reply | Publish:
     """Answer the sender, or with ``broadcast`` every approved connection."""
     data = {"message": message["message"]}
@@ -31,9 +37,7 @@ def echo(context: Context, event: Event, connection: Connection, message: dict[s
 
 
 def emit(context: Context, event: Event, connection: Connection, message: dict[str, Any]) -> Publish:
-    """Broadcast a user event for an internal service."""
-    if not connection.identity.is_trusted:
-        raise PermissionDenied("Only the server and trusted connections send this event")
+    """Broadcast a user event for an internal service; see :func:`require_trust`."""
     return Publish(USERS_CHANNEL, event.name, message)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from users_server.core.clock import Clock
 from users_server.core.messages import ANONYMOUS, Identity
 from users_server.errors import BackendError, Disconnect, IdentityRefused, OriginRefused, Unauthenticated
 from users_server.protocols.base import Peer, Receiver, WireProtocol
@@ -52,6 +53,7 @@ class Entrance:
     trusted_proxies: frozenset[str]
     offers_deflate: bool
     is_open: Callable[[], bool]
+    clock: Clock
 
     def examine(self, method: str, path: str, query: str, headers: ReadsHeaders) -> Examined:
         """
@@ -109,6 +111,8 @@ class Entrance:
 
         def open_receiver(link: WebSocketLink) -> Receiver | None:
             if refusal is None:
+                if identity.expires_at is not None:
+                    link.expire_in(identity.expires_at - self.clock.now_ms() / 1000)
                 return protocol.open(Peer(connection_id, identity, address), link, framing)
             link.close(protocol.close_code(refusal), refusal.message)
             return None

@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 
 import structlog
 
-from users_server.errors import SlowConsumer, StaleConnection
+from users_server.errors import SessionExpired, SlowConsumer, StaleConnection
 from users_server.protocols.base import Receiver
 from users_server.web.settings import WebSocketSettings
 from users_server.web.websocket.frames import Opcode, encode_close, encode_frame
@@ -62,6 +62,7 @@ class WebSocketLink(asyncio.Protocol):
     __slots__ = (
         "__weakref__",
         "_close_timer",
+        "_expiry_timer",
         "_has_sent_close",
         "_opening",
         "_parser",
@@ -99,6 +100,7 @@ class WebSocketLink(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._transport: asyncio.Transport | None = None
         self._close_timer: asyncio.TimerHandle | None = None
+        self._expiry_timer: asyncio.TimerHandle | None = None
         self._has_sent_close = False
         self._write_paused = False
         self.write: Callable[[bytes], None] = _write_nothing
@@ -132,9 +134,10 @@ class WebSocketLink(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.is_gone = True
-        if self._close_timer is not None:
-            self._close_timer.cancel()
-            self._close_timer = None
+        for timer in (self._close_timer, self._expiry_timer):
+            if timer is not None:
+                timer.cancel()
+        self._close_timer = self._expiry_timer = None
         self._leave()
         self._parser = None
         self._transport = None
@@ -199,6 +202,14 @@ class WebSocketLink(asyncio.Protocol):
     @property
     def queued_bytes(self) -> int:
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def expire_in(self, seconds: float) -> None:
+        """Close the link when the identity that it rests on has ended."""
+        self._expiry_timer = self._settings.loop.call_later(max(0.0, seconds), self._expire)
+
+    def _expire(self) -> None:
+        if self._receiver is not None:
+            self._receiver.disconnect(SessionExpired("The token has expired"))
 
     # users_server.web.websocket.keep_alive.Pingable
 
