@@ -18,7 +18,8 @@ class Connection:
         identity: Who the client is; fixed for the link's life, since a link that loses it is closed.
         encoder: How publications look for this client; shared by all connections of one kind.
         transport: Where its bytes go.
-        on_close: Turns the reason of a server-side close into the protocol's code and closes the transport.
+        on_close: Closes the connection's transport with the protocol's code for a reason. A function of the protocol,
+            not bound to anything of this connection: connections must be free of reference cycles.
         address: The peer's address, for people.
     """
 
@@ -43,7 +44,7 @@ class Connection:
         identity: Identity,
         encoder: Encoder,
         transport: Transport,
-        on_close: Callable[[Disconnect], None],
+        on_close: Callable[[Connection, Disconnect], None],
         *,
         address: str = "",
         app: str = DEFAULT_APP,
@@ -70,4 +71,4 @@ class Connection:
         """Close for ``reason``, once; later calls do nothing."""
         if not self.is_closing:
             self.is_closing = True
-            self.on_close(reason)
+            self.on_close(self, reason)

@@ -137,7 +137,8 @@ class Hub:
             elif channel.pending:
                 self.flush()
             channel.groups.setdefault(connection.encoder, SubscriberGroup()).add(connection)
-        connection.subscriptions = tuple(dict.fromkeys(connection.subscriptions + channels))
+        former = connection.subscriptions
+        connection.subscriptions = tuple(dict.fromkeys(former + channels)) if former else channels
 
     def _leave(self, connection: Connection, key: ChannelKey) -> None:
         channel = self._channels[key]

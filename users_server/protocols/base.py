@@ -110,6 +110,8 @@ class WireProtocol(Protocol):
     """A protocol folder's object."""
 
     name: str
+    checks_origin: bool
+    """Whether ``websocket.approvedSocketDomains`` holds for it."""
 
     def open(self, peer: Peer, transport: Transport, framing: Framing) -> Receiver:
         """Take over a link whose handshake is done. May write at once."""

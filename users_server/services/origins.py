@@ -25,6 +25,11 @@ class InvalidPattern(ConfigError):
         self.pattern = pattern
 
 
+MOST_REMEMBERED = 1000
+LONGEST_REMEMBERED = 200
+"""Answers are remembered, for the few origins that most connections share; a stranger can fill 1,000 places at most."""
+
+
 class OriginPolicy:
     """
     Approves origins by regular expressions, unanchored as JavaScript's ``String.match``.
@@ -37,10 +42,20 @@ class OriginPolicy:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._patterns = [(pattern, _compile(index, pattern)) for index, pattern in enumerate(patterns)]
+        self._known: dict[str, bool] = {}
 
     def approves(self, origin: str | None) -> bool:
         """Whether at least one pattern is found in ``origin``. No origin is never approved."""
-        return origin is not None and self.first_match(origin) is not None
+        if origin is None:
+            return False
+        known = self._known.get(origin)
+        if known is None:
+            known = self.first_match(origin) is not None
+            if len(origin) <= LONGEST_REMEMBERED:
+                if len(self._known) >= MOST_REMEMBERED:
+                    self._known.clear()
+                self._known[origin] = known
+        return known
 
     def first_match(self, origin: str) -> str | None:
         """The first pattern that is found in ``origin``, as it was written."""

@@ -38,14 +38,22 @@ class Credentials:
 
         A token in a header goes before one in ``query``.
         """
+        cookie, authorization = headers.get("cookie"), headers.get("authorization")
+        api_key = headers.get(API_KEY_HEADER)
+        if cookie is None and authorization is None and api_key is None and not query:
+            return NO_CREDENTIALS
+        token = _bearer(authorization)
         return cls(
-            cookie=_session_cookie(headers.get("cookie")),
-            token=_first(_bearer(headers.get("authorization")), _query_token(query)),
-            api_key=headers.get(API_KEY_HEADER),
+            cookie=_session_cookie(cookie),
+            token=_query_token(query) if token is None else token,
+            api_key=api_key,
         )
 
     def __bool__(self) -> bool:
         return self.cookie is not None or self.token is not None or self.api_key is not None
+
+
+NO_CREDENTIALS = Credentials()
 
 
 def _session_cookie(header: str | None) -> str | None:
@@ -61,10 +69,6 @@ def _bearer(header: str | None) -> str | None:
         return None
     scheme, _, token = header.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
-
-
-def _first(header_token: str | None, query_token: str | None) -> str | None:
-    return header_token if header_token is not None else query_token
 
 
 def _query_token(query: str) -> str | None:

@@ -55,7 +55,12 @@ class Bench:
     ) -> Connection:
         self._ids += 1
         connection = Connection(
-            f"c{self._ids}", identity or Identity(), encoder, RecordingTransport(), lambda reason: None, app=app
+            f"c{self._ids}",
+            identity or Identity(),
+            encoder,
+            RecordingTransport(),
+            lambda connection, reason: None,
+            app=app,
         )
         self.hub.add(connection)
         self.hub.subscribe(connection, channels)

@@ -46,7 +46,7 @@ class Room:
             identity,
             Encoder(),
             Transport(),
-            lambda reason: self.closed.append((connection_id, reason)),
+            lambda connection, reason: self.closed.append((connection.id, reason)),
         )
         self.node.connect(connection, ("news",))
         return connection

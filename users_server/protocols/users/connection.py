@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import dataclass
 
 import structlog
 
@@ -25,57 +26,51 @@ log = structlog.stdlib.get_logger(__name__)
 SERVER = Direction.SERVER
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What all receivers of the protocol share."""
+
+    context: Context
+    node: Node
+    clock: Clock
+    messages_per_second: float
+
+
 class UsersReceiver:
     """:class:`users_server.protocols.base.Receiver` of the Users Socket API."""
 
-    __slots__ = (
-        "_bucket",
-        "_clock",
-        "_connection",
-        "_context",
-        "_framing",
-        "_messages",
-        "_messages_per_second",
-        "_node",
-    )
+    __slots__ = ("_bucket", "_connection", "_exchange", "_framing")
 
     def __init__(
         self,
-        context: Context,
-        node: Node,
-        clock: Clock,
+        exchange: Exchange,
         peer: Peer,
         transport: Transport,
         framing: Framing,
         encoder: codec.PublicationEncoder,
-        *,
         channels: tuple[str, ...],
-        messages_per_second: float,
     ) -> None:
-        self._context = context
-        self._node = node
-        self._messages = node.statistics.messages
-        self._clock = clock
+        self._exchange = exchange
         self._framing = framing
-        self._messages_per_second = messages_per_second
         self._bucket: TokenBucket | None = None
         self._connection = Connection(
             peer.connection_id,
             peer.identity,
             encoder,
             transport,
-            self._close_transport,
+            close_transport,
             address=peer.address,
-            connected_at=clock.monotonic(),
+            connected_at=exchange.clock.monotonic(),
         )
-        node.connect(self._connection, channels)
+        exchange.node.connect(self._connection, channels)
 
     def receive(self, payload: bytes, is_text: bool) -> Awaitable[None] | None:
         self._connection.messages_in += 1
         received: JSON = None
         name = "unknown"
+        exchange = self._exchange
         try:
-            if self._messages_per_second:
+            if exchange.messages_per_second:
                 self._take_token()
             message = decode_object(payload)
             received = message.get("eventType")
@@ -83,10 +78,10 @@ class UsersReceiver:
             name = event.name
             if event.direction is SERVER:
                 handlers.require_trust(self._connection)
-            result = event.handler(self._context, event, self._connection, load(message))
+            result = event.handler(exchange.context, event, self._connection, load(message))
         except Disconnect as reason:
             self._count(name, reason.reason)
-            self._node.close(self._connection, reason)
+            self._exchange.node.close(self._connection, reason)
             return None
         except UsersServerError as error:
             self._refuse(name, error, received)
@@ -96,26 +91,26 @@ class UsersReceiver:
             return None
         if type(result) is Reply:
             self._reply(result)
-            self._messages[name, "ok"] += 1
+            exchange.node.statistics.messages[name, "ok"] += 1
             return None
         if result is None or isinstance(result, (Reply, Publish)):
             return self._carry_out(name, result, received)
         return self._carry_out_later(name, result, received)
 
     def write_changed(self) -> None:
-        self._node.hub.write_changed(self._connection)
+        self._exchange.node.hub.write_changed(self._connection)
 
     def disconnect(self, reason: Disconnect) -> None:
-        self._node.close(self._connection, reason)
+        self._exchange.node.close(self._connection, reason)
 
     def lost(self) -> None:
         self._connection.is_closing = True
-        self._node.disconnect(self._connection)
+        self._exchange.node.disconnect(self._connection)
 
     def _take_token(self) -> None:
         """Raises :class:`LimitExceeded` over the rate and :class:`ProtocolViolation` when the client keeps on."""
-        rate = self._messages_per_second
-        now = self._clock.monotonic()
+        rate = self._exchange.messages_per_second
+        now = self._exchange.clock.monotonic()
         if self._bucket is None:
             self._bucket = TokenBucket(rate, max(1.0, rate), now)
         if not self._bucket.take(now):
@@ -126,7 +121,7 @@ class UsersReceiver:
     def _carry_out(self, name: str, result: Result, received: JSON) -> Awaitable[None] | None:
         if isinstance(result, Publish):
             connection = self._connection
-            accepted = self._node.publish(
+            accepted = self._exchange.node.publish(
                 connection.app, result.channel, result.event, result.data, by=connection.client_info
             )
             if not isinstance(accepted, Accepted):
@@ -141,7 +136,7 @@ class UsersReceiver:
             result = await pending
         except Disconnect as reason:
             self._count(name, reason.reason)
-            self._node.close(self._connection, reason)
+            self._exchange.node.close(self._connection, reason)
         except UsersServerError as error:
             self._refuse(name, error, received)
         except Exception:
@@ -161,7 +156,7 @@ class UsersReceiver:
             self._count(name, "ok")
 
     def _reply(self, reply: Reply) -> None:
-        self._node.reply(self._connection, self._framing.text(codec.encode_event(reply.event, reply.data)))
+        self._exchange.node.reply(self._connection, self._framing.text(codec.encode_event(reply.event, reply.data)))
 
     def _refuse(self, name: str, error: UsersServerError, received: JSON) -> None:
         self._count(name, error.reason)
@@ -173,7 +168,9 @@ class UsersReceiver:
         self._refuse(name, UsersServerError(), received)
 
     def _count(self, name: str, result: str) -> None:
-        self._messages[name, result] += 1
+        self._exchange.node.statistics.messages[name, result] += 1
 
-    def _close_transport(self, reason: Disconnect) -> None:
-        self._connection.transport.close(CLOSE_CODES[reason.reason], reason.message)
+
+def close_transport(connection: Connection, reason: Disconnect) -> None:
+    """``Connection.on_close`` of this protocol."""
+    connection.transport.close(CLOSE_CODES[reason.reason], reason.message)

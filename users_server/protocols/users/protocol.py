@@ -9,7 +9,7 @@ from users_server.core.node import Node
 from users_server.errors import Disconnect
 from users_server.protocols.base import Framing, Peer
 from users_server.protocols.users.codec import PublicationEncoder
-from users_server.protocols.users.connection import UsersReceiver
+from users_server.protocols.users.connection import Exchange, UsersReceiver
 from users_server.protocols.users.errors import CLOSE_CODES
 from users_server.protocols.users.handlers import Context
 
@@ -27,32 +27,20 @@ class UsersProtocol:
     """
 
     name = "users"
+    checks_origin = True
 
     def __init__(
         self, context: Context, node: Node, clock: Clock, *, audience: str = "all", messages_per_second: float = 0
     ) -> None:
-        self._context = context
-        self._node = node
-        self._clock = clock
+        self._exchange = Exchange(context, node, clock, messages_per_second)
         self._audience = audience
-        self._messages_per_second = messages_per_second
         self._encoders: dict[Framing, PublicationEncoder] = {}
 
     def open(self, peer: Peer, transport: Transport, framing: Framing) -> UsersReceiver:
         encoder = self._encoders.get(framing)
         if encoder is None:
             encoder = self._encoders[framing] = PublicationEncoder(framing)
-        return UsersReceiver(
-            self._context,
-            self._node,
-            self._clock,
-            peer,
-            transport,
-            framing,
-            encoder,
-            channels=self._channels(peer.identity),
-            messages_per_second=self._messages_per_second,
-        )
+        return UsersReceiver(self._exchange, peer, transport, framing, encoder, self._channels(peer.identity))
 
     def close_code(self, reason: Disconnect) -> int:
         return CLOSE_CODES[reason.reason]

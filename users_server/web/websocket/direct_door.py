@@ -46,7 +46,7 @@ class DirectDoor:
         self._sweeper: asyncio.TimerHandle | None = None
 
     def serve(self, connection: socket.socket, address: object) -> None:
-        """Take over ``connection``, which is non-blocking. Its owner is the door from here on, whatever happens."""
+        """Take over ``connection``. Its owner is the door from here on, whatever happens."""
         peer_address = str(address[0]) if isinstance(address, tuple) else ""
         reader = HandshakeReader(self, peer_address)
         if len(self._waiting) >= self._max_waiting:
@@ -89,6 +89,29 @@ class DirectDoor:
             self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
 
 
+class RawHeaders:
+    """A request's headers as they came, decoded when they are asked for, which most of a browser's never are."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """Values of one name are joined by commas. Raises :class:`HandshakeRefused` over :data:`MAX_HEADERS`."""
+        key, values = name.lower(), self._values
+        if key in values:
+            value = values[key] + b"," + value
+        elif len(values) >= MAX_HEADERS:
+            raise HandshakeRefused(431, "The request has too many headers")
+        values[key] = value
+
+    def get(self, name: str, /) -> str | None:
+        """By lower-case name. Bytes beyond ASCII are taken for Latin-1, as Tornado does."""
+        value = self._values.get(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+
 class HandshakeReader(asyncio.Protocol):
     """Reads one request, and hands its transport to a link or answers with plain HTTP."""
 
@@ -98,8 +121,8 @@ class HandshakeReader(asyncio.Protocol):
         self._door = door
         self._peer_address = peer_address
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpRequestParser(self)
-        self._headers: dict[str, str] = {}
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
+        self._headers = RawHeaders()
         self._url = b""
         self._size = 0
         self._task: asyncio.Task[None] | None = None
@@ -109,6 +132,7 @@ class HandshakeReader(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._transport = None
+        self._parser = None
         self._door.leave(self)
 
     def drop(self) -> None:
@@ -118,6 +142,8 @@ class HandshakeReader(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self._parser is None:
+            return
         self._size += len(data)
         try:
             self._parser.feed_data(data)
@@ -135,21 +161,16 @@ class HandshakeReader(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key = name.decode("ascii").lower()
-        text = value.decode("latin-1")
-        if key in self._headers:
-            text = f"{self._headers[key]},{text}"
-        elif len(self._headers) >= MAX_HEADERS:
-            raise HandshakeRefused(431, "The request has too many headers")
-        self._headers[key] = text
+        self._headers.add(name, value)
 
     def on_message_complete(self) -> None:
-        """A whole request; only one that asks for an upgrade goes on, see :meth:`data_received`."""
-        if not self._parser.should_upgrade():
+        """A whole request; one that asks for an upgrade goes on in :meth:`data_received`."""
+        if self._parser is not None and not self._parser.should_upgrade():
             self._complete(b"")
 
     def _complete(self, first_bytes: bytes) -> None:
-        if self._transport is None or self._task is not None:
+        parser, self._parser = self._parser, None  # which refers to this reader: a cycle, if it stayed
+        if self._transport is None or parser is None:
             return
         self._door.leave(self)
         entrance = self._door.entrance
@@ -157,9 +178,9 @@ class HandshakeReader(asyncio.Protocol):
         try:
             if path not in entrance.protocols:
                 raise HandshakeRefused(404, "No WebSocket is served at this path")  # noqa: TRY301
-            if self._parser.get_http_version() != "1.1":
+            if parser.get_http_version() != "1.1":
                 raise HandshakeRefused(400, "A WebSocket handshake is HTTP/1.1")  # noqa: TRY301
-            method = self._parser.get_method().decode("ascii")
+            method = parser.get_method().decode("ascii")
             examined = entrance.examine(method, path, query, self._headers)
         except HandshakeRefused as refusal:
             self._refuse(refusal)
@@ -193,6 +214,7 @@ class HandshakeReader(asyncio.Protocol):
     def _refuse(self, refusal: HandshakeRefused) -> None:
         """Answer with plain HTTP, in the form of the HTTP API, and end the connection."""
         self._door.leave(self)
+        self._parser = None
         transport, self._transport = self._transport, None
         if transport is None:
             return

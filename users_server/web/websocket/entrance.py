@@ -66,10 +66,13 @@ class Entrance:
         if not self.is_open():
             raise HandshakeRefused(503, "The server is shutting down", RETRY_AFTER)
         credentials = Credentials.of_headers(headers, query)
-        refusal = None
-        if not self.origins.approves(headers.get("origin")) and not self.identities.is_api_key(credentials.api_key):
-            refusal = OriginRefused()
-        return Examined(self.protocols[path], handshake, credentials, refusal)
+        protocol = self.protocols[path]
+        is_approved = (
+            not protocol.checks_origin
+            or self.origins.approves(headers.get("origin"))
+            or self.identities.is_api_key(credentials.api_key)
+        )
+        return Examined(protocol, handshake, credentials, None if is_approved else OriginRefused())
 
     async def identify(self, examined: Examined) -> tuple[Identity, Disconnect | None]:
         """

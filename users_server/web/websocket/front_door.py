@@ -63,7 +63,8 @@ class FrontDoor(httputil.HTTPServerConnectionDelegate):
         self._server = server
 
     def serve(self, connection: socket.socket, address: object) -> None:
-        """Take over ``connection``, which is non-blocking."""
+        """Take over ``connection``."""
+        connection.setblocking(False)
         assert self._server is not None  # noqa: S101 - attached before anything is accepted
         if self._ssl_context is not None:
             wrapped = ssl_wrap_socket(connection, self._ssl_context, server_side=True, do_handshake_on_connect=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 from dataclasses import dataclass, field
@@ -41,7 +40,7 @@ def answer_handshake(method: str, headers: ReadsHeaders, *, offers_deflate: bool
     """
     if method != "GET":
         raise HandshakeRefused(405, "A WebSocket handshake is a GET request", {"Allow": "GET"})
-    if (headers.get("upgrade") or "").lower() != "websocket" or "upgrade" not in _tokens(headers.get("connection")):
+    if (headers.get("upgrade") or "").lower() != "websocket" or not _asks_for_upgrade(headers.get("connection")):
         raise HandshakeRefused(
             426, "This is a WebSocket endpoint: connect with a WebSocket client", {"Upgrade": "websocket"}
         )
@@ -58,23 +57,26 @@ def answer_handshake(method: str, headers: ReadsHeaders, *, offers_deflate: bool
     digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
     greeting = (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-        + base64.b64encode(digest)
+        + binascii.b2a_base64(digest, newline=False)
         + (f"\r\nSec-WebSocket-Extensions: {_DEFLATE_ANSWER}".encode() if accepts_deflate else b"")
         + b"\r\n\r\n"
     )
     return Handshake(greeting, accepts_deflate)
 
 
-def _tokens(value: str | None) -> set[str]:
-    return {token.strip().lower() for token in (value or "").split(",")}
+def _asks_for_upgrade(connection: str | None) -> bool:
+    if connection is None:
+        return False
+    value = connection.lower()
+    return value == "upgrade" or "upgrade" in (token.strip() for token in value.split(","))
 
 
 def _is_key(key: str) -> bool:
     if len(key) != 24:
         return False
     try:
-        return len(base64.b64decode(key, validate=True)) == 16
-    except (binascii.Error, ValueError):
+        return len(binascii.a2b_base64(key, strict_mode=True)) == 16
+    except ValueError:
         return False
 
 

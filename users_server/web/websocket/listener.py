@@ -17,7 +17,7 @@ OUT_OF_DESCRIPTORS_PAUSE_SECONDS = 0.5
 
 
 class Listener:
-    """Accepts from ``sockets`` and hands each connection, non-blocking, to ``serve`` with its peer's address."""
+    """Accepts from ``sockets`` and hands each connection to ``serve`` with its peer's address."""
 
     def __init__(self, sockets: Sequence[socket.socket], serve: Callable[[socket.socket, object], None]) -> None:
         self._sockets = tuple(sockets)
@@ -47,8 +47,6 @@ class Listener:
             except OSError as error:
                 self._pause(error)
                 return
-            connection.setblocking(False)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._serve(connection, address)
 
     def _pause(self, error: OSError) -> None:
