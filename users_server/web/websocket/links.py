@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import secrets
 from collections.abc import Callable
 
@@ -44,6 +45,7 @@ class LinkRegistry:
         self._ids = itertools.count(1)
         self._id_prefix = secrets.token_hex(2)
         self._became_empty = asyncio.Event()
+        self._logs_links = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
 
     def __len__(self) -> int:
         return len(self._links)
@@ -88,12 +90,16 @@ class LinkRegistry:
         )
         self._links.add(link)
         self._keep_alive.watch(link)
+        if self._logs_links:
+            log.debug("websocket opened", connection=connection_id, address=address)
         return link
 
     def link_closed(self, link: WebSocketLink) -> None:
         if link not in self._links:
             return
         self._links.discard(link)
+        if self._logs_links:
+            log.debug("websocket closed", connection=link.connection_id)
         address = link.address
         if address:
             self._admitted -= 1
