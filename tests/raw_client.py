@@ -15,6 +15,7 @@ import select
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -362,6 +363,13 @@ class RawClient:
             if not self._buffer:
                 self._fill()
         assert not self._buffer, f"bytes came after the close frame: {bytes(self._buffer[:200])!r}"
+
+    def drain(self) -> None:
+        """Drop what comes until the server hangs up, which it must do in twice the client's timeout."""
+        deadline = time.monotonic() + 2 * self.timeout
+        while not self.has_ended(self.timeout):
+            if time.monotonic() > deadline:
+                raise Silence("the server did not hang up")
 
     def has_ended(self, within_seconds: float) -> bool:
         """Wait for the server to hang up, dropping what comes until then."""

@@ -66,12 +66,6 @@ def _still_serving(any_server: ServerProcess) -> Any:
         assert client.ask(eventType=10, message="alive")["message"] == "alive"
 
 
-def drain(client: RawClient) -> None:
-    """Read all that comes until the server hangs up; a hang is a timeout, and fails."""
-    while not client.has_ended(client.timeout):
-        pass
-
-
 @pytest.mark.parametrize("path", ["/", PATH])
 @BOUNDED
 @given(data=st.binary(max_size=2000))
@@ -79,7 +73,7 @@ def test_noise_after_the_handshake(any_server: ServerProcess, path: str, data: b
     with any_server.connect(path) as client:
         client.send(data)
         client.end_input()
-        drain(client)
+        client.drain()
 
 
 @pytest.mark.parametrize("path", ["/", PATH])
@@ -89,7 +83,7 @@ def test_wrong_frames(any_server: ServerProcess, path: str, parts: list[bytes], 
     with any_server.connect(path) as client:
         client.send(b"".join(parts), chop=chop)
         client.end_input()
-        drain(client)
+        client.drain()
 
 
 @BOUNDED
@@ -98,7 +92,7 @@ def test_noise_instead_of_a_handshake(any_server: ServerProcess, data: bytes) ->
     with any_server.dial() as client:
         client.send(data)
         client.end_input()
-        drain(client)
+        client.drain()
 
 
 def answer_of(client: RawClient) -> dict[str, Any] | None:

@@ -138,8 +138,8 @@ BIG = "x" * 60_000
 
 @pytest.fixture(scope="module")
 def narrow(launch: Callable[..., ServerProcess], is_tls: bool) -> ServerProcess:
-    """Each connection may have a quarter of a megabyte waiting."""
-    return launch(tls=is_tls, websocket={"sendQueueBytes": 262_144})
+    """Each connection may have a quarter of a megabyte waiting, and much time to read why it was closed."""
+    return launch(tls=is_tls, websocket={"sendQueueBytes": 262_144, "closeTimeoutSeconds": 60})
 
 
 def test_a_slow_reader_is_closed_and_others_lose_nothing(narrow: ServerProcess) -> None:

@@ -126,8 +126,7 @@ def test_a_client_that_leaves_without_a_word_harms_nobody(any_server: ServerProc
 def test_half_a_connection_is_ended(any_server: ServerProcess) -> None:
     with any_server.connect(PATH) as client:
         client.end_input()
-        while not client.has_ended(client.timeout):
-            pass
+        client.drain()
 
 
 def test_the_users_protocol_closes_the_same_way(connect: Callable[..., RawClient]) -> None:

@@ -64,6 +64,7 @@ class WebSocketLink(asyncio.Protocol):
         "_close_timer",
         "_expiry_timer",
         "_has_sent_close",
+        "_is_busy",
         "_opening",
         "_parser",
         "_receiver",
@@ -103,6 +104,7 @@ class WebSocketLink(asyncio.Protocol):
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._has_sent_close = False
         self._write_paused = False
+        self._is_busy = False
         self.write: Callable[[bytes], None] = _write_nothing
         self.is_paused = False
         self.is_gone = False
@@ -117,7 +119,11 @@ class WebSocketLink(asyncio.Protocol):
         (greeting, open_receiver, first_bytes), self._opening = self._opening, None
         self._transport.write(greeting)
         self.write = self._transport.write
-        self._receiver = open_receiver(self)
+        receiver = open_receiver(self)
+        if receiver is not None and self._has_sent_close:
+            receiver.lost()
+        else:
+            self._receiver = receiver
         if first_bytes:
             self.data_received(first_bytes)
 
@@ -154,7 +160,8 @@ class WebSocketLink(asyncio.Protocol):
         self._write_paused = False
         if self._transport is not None:
             self._replace_write(self._transport.write)
-        self._update_reading()
+        # not from here: a transport may call this from a write, in the middle of a message
+        self._settings.loop.call_soon(self._read_on)
 
     # What the parser calls
 
@@ -289,7 +296,7 @@ class WebSocketLink(asyncio.Protocol):
 
     def _wait_for(self, pending: Awaitable[None]) -> None:
         """Read nothing more until the answer is there, so that answers keep the order of their questions."""
-        self.is_paused = True
+        self._is_busy = True
         self._update_reading()
         task: asyncio.Future[None] = asyncio.ensure_future(cast(Any, pending))
         self._settings.tasks.add(task)
@@ -297,17 +304,22 @@ class WebSocketLink(asyncio.Protocol):
 
     def _answered(self, task: asyncio.Future[None]) -> None:
         self._settings.tasks.discard(task)
-        self.is_paused = False
+        self._is_busy = False
         if not task.cancelled() and task.exception() is not None:
             log.error("receiver failed", connection=self.connection_id, exc_info=task.exception())
-        if self._transport is not None:
-            self._update_reading()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Go on with what was read already, if nothing holds it up any more, and then with the socket."""
+        self._update_reading()
+        if not self.is_paused:
             self.data_received(b"")
 
     def _update_reading(self) -> None:
+        self.is_paused = (self._is_busy or self._write_paused) and not self._has_sent_close
         if self._transport is None or self._transport.is_closing():
             return
-        if (self.is_paused or self._write_paused) and not self._has_sent_close:
+        if self.is_paused:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
