@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from tornado.routing import URLSpec
 
@@ -26,31 +27,22 @@ from users_server.web.route import Route, Who
 
 __all__ = ["ROUTES", "NotFoundHandler", "Route", "Who", "build_http_routes"]
 
+AUTHENTICATED = Route(
+    "GET",
+    "/authenticated",
+    authentication.who_am_i,
+    Who.ALL,
+    summary="Tell who the caller is",
+    message="User is authenticated",
+    tag="authentication",
+    query=VerboseQuery,
+    answer=AuthenticationAnswer,
+    failure={"authenticated": False},
+)
+
 AUTHENTICATION = (
-    Route(
-        "GET",
-        "/authenticated",
-        authentication.who_am_i,
-        Who.ALL,
-        summary="Tell who the caller is",
-        message="User is authenticated",
-        tag="authentication",
-        query=VerboseQuery,
-        answer=AuthenticationAnswer,
-        failure={"authenticated": False},
-    ),
-    Route(
-        "GET",
-        "/who-am-i",
-        authentication.who_am_i,
-        Who.ALL,
-        summary="Tell who the caller is",
-        message="User is authenticated",
-        tag="authentication",
-        query=VerboseQuery,
-        answer=AuthenticationAnswer,
-        failure={"authenticated": False},
-    ),
+    AUTHENTICATED,
+    replace(AUTHENTICATED, path="/who-am-i"),
     Route(
         "POST",
         "/users/login",
