@@ -6,9 +6,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tornado.ioloop import IOLoop
+from tornado.platform.asyncio import AsyncIOLoop
 
 from tests.launcher import Certificate, Launcher, make_certificate
 from tests.server_process import ServerProcess
+
+
+@pytest.fixture
+def io_loop() -> Iterator[IOLoop]:
+    """In place of pytest-tornado's own, which makes its loop the old way and leaves another one open."""
+    loop = AsyncIOLoop(make_current=False)
+    yield loop
+    loop.close(all_fds=True)
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,12 @@ def import_services() -> None:
         importlib.import_module(module.name)
 
 
+SIDES = ("users_server.errors", "users_server.services", "users_server.web")
+
+
 def error_classes(base: type[UsersServerError] = UsersServerError) -> Iterator[type[UsersServerError]]:
-    """All that a handler may meet: of errors.py, of the services, and of the edge itself."""
-    if base.__module__.startswith(("users_server.errors", "users_server.services", "users_server.web")):
+    """All that a handler may meet: of errors.py, of the services, and of the edge itself, but not of our clients."""
+    if base.__module__.startswith(SIDES) and base.__module__ != "users_server.web.client":
         yield base
     for subclass in base.__subclasses__():
         yield from error_classes(subclass)
