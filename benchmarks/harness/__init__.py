@@ -1,1 +1,1 @@
-"""What run.py and soak.py are made of. Standard library alone; the plot needs matplotlib."""
+"""What run.py, soak.py and storm.py are made of. Standard library alone; the plot needs matplotlib."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -17,7 +18,7 @@ HANDSHAKE = (
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 ANSWER = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-NUMBER = re.compile(rb'"soak (\d+)"')
+MESSAGE = re.compile(rb'"soak (\d+) (\d+)"')
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 OPEN_SECONDS = 30.0
 HANDSHAKES_AT_ONCE = 100
@@ -38,8 +39,8 @@ class Tally:
     expected: int | None = None
     is_complete: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def count(self, *, is_in_order: bool) -> None:
-        """One broadcast has arrived."""
+    def count(self, *, is_in_order: bool, sent_nanoseconds: int) -> None:
+        """One broadcast has arrived, which was published at that time of the monotonic clock."""
         self.received += 1
         self.out_of_order += not is_in_order
         if self.received == self.expected:
@@ -97,8 +98,9 @@ class Subscriber(asyncio.Protocol):
             self.opened.set_exception(exc or ConnectionError("closed during the handshake"))
 
     def publish(self, number: int) -> None:
-        """Broadcast message ``number``."""
-        self._send(TEXT, b'{"eventType":10,"broadcast":true,"message":"soak %d"}' % number)
+        """Broadcast message ``number``, with the time in it."""
+        text = b'{"eventType":10,"broadcast":true,"message":"soak %d %d"}' % (number, time.monotonic_ns())
+        self._send(TEXT, text)
 
     def abort(self) -> None:
         """Reset the connection."""
@@ -116,9 +118,9 @@ class Subscriber(asyncio.Protocol):
         elif opcode == CLOSE:
             reason = payload[2:].decode(errors="replace")
             self._tally.note(f"closed by the server: {int.from_bytes(payload[:2])} {reason}")
-        elif match := NUMBER.search(payload):
+        elif match := MESSAGE.search(payload):
             number = int(match[1])
-            self._tally.count(is_in_order=number == self._next_number)
+            self._tally.count(is_in_order=number == self._next_number, sent_nanoseconds=int(match[2]))
             self._next_number = number + 1
         else:
             self._tally.note(f"another message: {payload[:100]!r}")

@@ -135,7 +135,7 @@ class WebServer:
             )
             self._direct_doors.append(door)
             serve = door.serve
-        self._listeners.append(Listener(sockets, serve))
+        self._listeners.append(Listener(sockets, serve, max_waiting=websocket.max_handshakes))
 
     def _front_door(self, ssl_context: ssl.SSLContext | None, *, serves_sockets: bool, serves_http: bool) -> FrontDoor:
         http, websocket = self._settings.http, self._settings.websocket

@@ -10,18 +10,34 @@ import structlog
 
 log = structlog.stdlib.get_logger(__name__)
 
-ACCEPTS_PER_TICK = 16
+MOST_ACCEPTS_PER_TICK = 16
 """New connections taken in one turn of the event loop; the rest wait in order in the kernel's queue."""
+
+TICKS_UNTIL_READ = 3
+"""Turns that may pass until what a client sent at once with its connection has been read."""
 
 OUT_OF_DESCRIPTORS_PAUSE_SECONDS = 0.5
 
 
 class Listener:
-    """Accepts from ``sockets`` and hands each connection to ``serve`` with its peer's address."""
+    """
+    Accepts from ``sockets`` and hands each connection to ``serve`` with its peer's address.
 
-    def __init__(self, sockets: Sequence[socket.socket], serve: Callable[[socket.socket, object], None]) -> None:
+    Args:
+        max_waiting: How many connections without a request ``serve`` keeps; so many are never accepted that a client
+            which sends its request at once would be one too many.
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        serve: Callable[[socket.socket, object], None],
+        *,
+        max_waiting: int,
+    ) -> None:
         self._sockets = tuple(sockets)
         self._serve = serve
+        self._accepts_per_tick = max(1, min(MOST_ACCEPTS_PER_TICK, max_waiting // TICKS_UNTIL_READ))
         self._loop = asyncio.get_running_loop()
         self._resume: asyncio.TimerHandle | None = None
 
@@ -39,7 +55,7 @@ class Listener:
                 sock.close()
 
     def _accept(self, sock: socket.socket) -> None:
-        for _ in range(ACCEPTS_PER_TICK):
+        for _ in range(self._accepts_per_tick):
             try:
                 connection, address = sock.accept()
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
