@@ -144,7 +144,7 @@ def narrow(launch: Callable[..., ServerProcess], is_tls: bool) -> ServerProcess:
 
 def test_a_slow_reader_is_closed_and_others_lose_nothing(narrow: ServerProcess) -> None:
     """The kernel's buffers hold some megabytes before the server's own queue grows."""
-    count = 300
+    count = 200
     with (
         narrow.connect() as sender,
         narrow.connect() as listener,
@@ -174,7 +174,7 @@ def test_a_slow_reader_that_never_reads_is_dropped(launch: Callable[..., ServerP
     settings = {"sendQueueBytes": 262_144, "closeTimeoutSeconds": 0.5, "maxConnections": 2}
     server = launch(tls=is_tls, fresh=True, websocket=settings)
     with server.connect() as sender, server.connect(receive_buffer=8192):
-        for number in range(300):
+        for number in range(200):
             sender.send_event(eventType=10, broadcast=True, message=f"{number:06}{BIG}")
             assert sender.read_event()["message"][:6] == f"{number:06}"
         with connect_when_there_is_room(server) as successor:
