@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +18,9 @@ from tests.server_process import ServerProcess
 def io_loop() -> Iterator[IOLoop]:
     """In place of pytest-tornado's own, which makes its loop the old way and leaves another one open."""
     loop = AsyncIOLoop(make_current=False)
+    asyncio.set_event_loop(loop.asyncio_loop)
     yield loop
+    asyncio.set_event_loop(None)
     loop.close(all_fds=True)
 
 
