@@ -19,7 +19,7 @@ from tests.wire.conformance import PATH
 from tests.wire.people import People
 
 BOUNDED = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=timedelta(seconds=10),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     derandomize=True,

@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import structlog
 from tornado.iostream import IOStream, StreamClosedError
+
+log = structlog.stdlib.get_logger(__name__)
 
 READ_BYTES = 65_536
 
@@ -46,6 +49,9 @@ class StreamTransport(asyncio.Transport):
                 self._protocol.data_received(data)
         except StreamClosedError:
             self._lost()
+        except Exception:
+            log.exception("websocket dropped")  # as asyncio does with what its protocols raise
+            self.abort()
 
     def _lost(self) -> None:
         if self._is_lost:
