@@ -47,9 +47,6 @@ class LinkRegistry:
         self._became_empty = asyncio.Event()
         self._logs_links = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
 
-    def __len__(self) -> int:
-        return len(self._links)
-
     def start(self) -> None:
         self._keep_alive.start()
 
