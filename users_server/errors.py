@@ -23,6 +23,7 @@ The exceptions of users-server, as one tree.
     │   ├── SlowConsumer
     │   ├── StaleConnection
     │   ├── ServerFull
+    │   ├── AppGone
     │   └── ProtocolViolation
     ├── BackendError                  temporary; the cause is chained and never shown to a peer
     │   ├── StoreUnavailable
@@ -170,6 +171,13 @@ class StaleConnection(Disconnect):
 class ServerFull(Disconnect):
     reason = "server_full"
     default_message = "The server has no room for another connection"
+
+
+class AppGone(Disconnect):
+    """The app of this connection was removed or turned off, or serves this protocol no more."""
+
+    reason = "app_gone"
+    default_message = "The app does not exist"
 
 
 class ProtocolViolation(Disconnect):

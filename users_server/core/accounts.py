@@ -25,7 +25,8 @@ class User:
     An account.
 
     ``username`` and ``email`` are kept as they were written; they are unique without case. ``register_key`` is empty
-    for an active account. ``session_id`` is the public id of the latest login, empty after its logout.
+    for an active account. ``session_id`` is the public id of the latest login, empty after its logout. ``register_key``
+    and ``password_tag`` hold hashes, as long as a key that was sent by mail is waited for.
     """
 
     id: str
@@ -65,6 +66,36 @@ class Session:
     is_persistent: bool = True
     address: str = ""
     user_agent: str = ""
+
+    @property
+    def last_used(self) -> int:
+        """When its expiry slid last: not every use is written down, so it may lag behind by a tenth of the lifetime."""
+        return max(self.created_on, self.expires_at - self.lifetime_ms)
+
+
+class KeyKind(enum.Enum):
+    """What a one-time key is good for."""
+
+    ACTIVATION = "activation"
+    RESET = "reset"
+    EMAIL_CHANGE = "email_change"
+
+
+@dataclass(frozen=True, slots=True)
+class OneTimeKey:
+    """
+    A key that was sent by mail.
+
+    ``key_hash`` is the lower-case hex SHA-256 of the key, which is kept nowhere. ``email`` is the new address of a key
+    that confirms one.
+    """
+
+    kind: KeyKind
+    user_id: str
+    key_hash: str
+    created_on: int
+    expires_at: int
+    email: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from users_server.core.accounts import Page, Session, User
-from users_server.core.messages import JSON, Publication, Revocation, StreamPosition
+from users_server.core.apps import App
+from users_server.core.clock import Clock
+from users_server.core.content_stores import ContentStore
+from users_server.core.imports import ImportStore
+from users_server.core.messages import (
+    JSON,
+    Gap,
+    HistoryPage,
+    HistoryRule,
+    Member,
+    Notice,
+    PresenceChange,
+    PresenceState,
+    Publication,
+    Revocation,
+    StreamPosition,
+)
+from users_server.core.safety_stores import AttemptStore, AuditStore, UserSessionStore
+from users_server.core.stores import AccountFieldStore, KeyStore
 
 
 class Transport(Protocol):
@@ -42,48 +60,222 @@ class Transport(Protocol):
 
 class Encoder(Protocol):
     """
-    A codec together with its framing: how a publication looks on the wire of one kind of connection.
+    A codec together with its framing: how what happens in a channel looks on the wire of one kind of connection.
 
-    Pure, without state of any connection, so that the hub encodes once for all connections that share it.
+    Pure, without state of any connection, so that the hub encodes once for all connections that share it. Each method
+    returns the complete frames, or :obj:`None` where the protocol has no form for this.
     """
 
     def encode(self, publication: Publication) -> bytes | None:
-        """The complete frame, or :obj:`None` where the protocol has no form for this publication."""
+        """For a subscriber."""
+
+    def encode_presence(self, change: PresenceChange) -> bytes | None:
+        """For a subscriber that was subscribed before the change."""
+
+    def encode_gap(self, gap: Gap) -> bytes | None:
+        """For a subscriber: what it has is not complete any more."""
 
 
 class PublicationHandler(Protocol):
-    """Where a broker brings what was published: the only way out of it."""
+    """
+    Where a broker and a presence manager bring what happened: the only way out of them.
+
+    Everything of one channel comes in one order, the same on every node. No method may block or raise.
+    """
 
     def handle_publication(self, publication: Publication) -> None:
-        """Called in the order of the channel's stream. Must not block and must not raise."""
+        """In the order of the channel's stream, each once."""
+
+    def handle_presence(self, change: PresenceChange) -> None:
+        """In the order of the versions. A version that is not the next one, or a new epoch: some were lost."""
+
+    def handle_gap(self, gap: Gap) -> None:
+        """Publications of a channel with history were lost; those after ``gap.top`` follow."""
 
     def handle_revocation(self, revocation: Revocation) -> None:
-        """Called once on each node for each revocation. Must not block and must not raise."""
+        """Once on each node for each revocation."""
+
+    def handle_notice(self, notice: Notice) -> None:
+        """Once on each node for each notice."""
+
+    def handle_interruption(self) -> None:
+        """
+        The line between nodes was cut and works again, and revocations or notices may have been lost.
+
+        Whatever rests on having seen each of them must be looked up again.
+        """
 
 
 class Broker(Protocol):
-    """Joins nodes. The only way in is :meth:`publish`; a node never delivers its own publication by itself."""
+    """
+    Joins nodes. The only way in is :meth:`publish`; a node never delivers its own publication by itself.
+
+    Methods that return an awaitable do their work in the order in which they were called, although nothing was awaited;
+    where there is no need to wait they return an :class:`users_server.core.acceptance.Accepted`.
+    """
 
     async def start(self, handler: PublicationHandler) -> None:
-        """Begin to bring publications to ``handler``. Raises :class:`BrokerUnavailable`."""
+        """Begin to bring what happens to ``handler``. Raises :class:`BrokerUnavailable`."""
 
     async def stop(self) -> None:
-        """Bring no more. Idempotent."""
+        """Bring no more. What was accepted is sent first, as far as it goes within a short time. Idempotent."""
 
-    def publish(self, publication: Publication) -> Awaitable[StreamPosition]:
+    def subscribe(self, app: str, channel: str) -> Awaitable[None]:
+        """
+        Bring what happens in the channel to this node, until :meth:`unsubscribe`.
+
+        When awaiting returns, everything that is published or changed later is brought, and what was under way for a
+        former subscription is not brought any more. Idempotent. After a line was cut, the subscription is made again by
+        itself, and what was missed is brought from the history, or the gap is told. Awaiting raises
+        :class:`BrokerUnavailable`.
+        """
+
+    def unsubscribe(self, app: str, channel: str) -> None:
+        """The last local subscriber is gone. Idempotent."""
+
+    def publish(self, publication: Publication, history: HistoryRule | None = None) -> Awaitable[StreamPosition | None]:
         """
         Hand ``publication`` over; await the result to know that it was accepted.
 
-        The hand-over is complete when this returns: publications of one caller keep their order although nothing was
-        awaited. Delivery is at most once for a node; every node sees one order within a channel. Awaiting raises
-        :class:`BrokerUnavailable` if nothing was published.
+        With ``history`` it is kept and gets a position, in one step with its delivery; else the position is
+        :obj:`None`. The hand-over is complete when this returns: publications of one caller keep their order although
+        nothing was awaited. Delivery is at most once for a node; every node sees one order within a channel.
+
+        While the line is cut, publications wait for it, up to a number and a time. Awaiting raises
+        :class:`BrokerUnavailable` if it was not published or, without history, if nobody can know; and
+        :class:`Overloaded` if too many wait.
+        """
+
+    async def history(
+        self, app: str, channel: str, *, since: StreamPosition | None = None, limit: int | None = None
+    ) -> HistoryPage:
+        """
+        What was published after ``since``, oldest first; without ``since`` the newest.
+
+        ``limit`` bounds how many are returned: with ``since`` the oldest of them, without it the newest; 0 asks for the
+        top alone. A channel that keeps no history has offset 0, and no position in it is complete but that.
+
+        Raises :class:`BrokerUnavailable`.
         """
 
     def revoke(self, revocation: Revocation) -> Awaitable[None]:
-        """Bring ``revocation`` to every node, this one included. Awaiting raises :class:`BrokerUnavailable`."""
+        """
+        Bring ``revocation`` to every node, this one included.
+
+        A node that is cut off gets it when it is back, or :meth:`PublicationHandler.handle_interruption`. Awaiting
+        raises :class:`BrokerUnavailable`.
+        """
+
+    def notify(self, notice: Notice) -> Awaitable[None]:
+        """Bring ``notice`` to every node, this one included, as :meth:`revoke` does."""
 
     async def check(self) -> None:
         """Return if the broker works, else raise :class:`BrokerUnavailable`."""
+
+
+class PresenceManager(Protocol):
+    """
+    Who is in a channel, over all nodes. It is started and stopped with its broker.
+
+    A node's claims carry a lease, which it renews; when a node dies, its members leave within 30 s. When a node comes
+    back after its lease has ended, its members join again.
+    """
+
+    def join(self, app: str, channel: str, member: Member, *, max_members: int = 0) -> Awaitable[None]:
+        """
+        List ``member``, whose connection is on this node.
+
+        The change reaches every node that is subscribed to the channel, in the channel's order, this node as well.
+        Idempotent for a connection that is listed already. Awaiting raises :class:`LimitExceeded` if ``max_members``
+        (0 for no limit) are listed already, and :class:`BrokerUnavailable`.
+        """
+
+    def leave(self, app: str, channel: str, connection_id: str) -> Awaitable[None]:
+        """
+        Remove the member of this node's connection, as :meth:`join` adds it. Idempotent.
+
+        It is never lost: while the line is cut it is kept until it can be done, or the lease has ended.
+        """
+
+    async def state(self, app: str, channel: str) -> PresenceState:
+        """Everybody listed now. Raises :class:`BrokerUnavailable`."""
+
+
+class History(Protocol):
+    """
+    What a broker without a network keeps its channels' histories in.
+
+    One caller at a time for each channel.
+    """
+
+    async def open(self) -> None:
+        """Ready to be used. Raises :class:`StoreUnavailable`."""
+
+    def append(self, publication: Publication, rule: HistoryRule) -> Awaitable[StreamPosition]:
+        """
+        Keep ``publication`` as the channel's newest.
+
+        When awaiting returns it is as durable as this history is. Calls of one channel take effect in their order.
+        Awaiting raises :class:`StoreUnavailable`; nothing was kept then.
+        """
+
+    async def read(
+        self, app: str, channel: str, *, since: StreamPosition | None = None, limit: int | None = None
+    ) -> HistoryPage:
+        """As :meth:`Broker.history`. Raises :class:`StoreUnavailable`."""
+
+    async def expire(self) -> None:
+        """Drop what is too old. Called from time to time; bounds the memory of channels that nobody publishes to."""
+
+
+class ExternalInput(Protocol):
+    """What other programs publish on a Pub/Sub channel that is not one of ours."""
+
+    async def listen(self, channel: str, handle: Callable[[bytes], Awaitable[None]]) -> None:
+        """
+        Bring each message on ``channel`` to ``handle``, one after the other.
+
+        Of all nodes that listen, one gets each message; when it dies, another one takes over with what came in
+        meanwhile. The subscription survives a restart of the other end. ``handle`` must not raise.
+        """
+
+    async def close(self) -> None:
+        """Listen no more. Idempotent."""
+
+
+class AppStore(Protocol):
+    """Apps. Every method may raise :class:`StoreUnavailable`; then nothing was changed, or it was changed whole."""
+
+    async def create_app(self, app: App) -> None:
+        """
+        Insert; durable when this returns.
+
+        Raises :class:`Conflict` if the id or one of its keys is taken, or an app that was removed had the id.
+        """
+
+    async def get_app(self, app_id: str) -> App | None:
+        """By id."""
+
+    async def find_app_by_key(self, key: str) -> App | None:
+        """By the key of one of its live credentials."""
+
+    async def list_apps(self, *, owner_id: str | None = None, index: int = 0, limit: int = 20) -> Page[App]:
+        """Oldest first; with ``owner_id`` those of one account."""
+
+    async def replace_app(self, app: App) -> bool:
+        """
+        Compare and swap: replace the record whose version is ``app.version``, and count that up by one.
+
+        False if the version is another one or the app is gone; nothing was changed then. Raises :class:`Conflict` if
+        another app has one of its keys.
+        """
+
+    async def delete_app(self, app_id: str) -> bool:
+        """True for the one caller that removed it. Its id is not given out again, since its histories may live on."""
+
+
+MOST_COUNTED = 10_000
+"""Up to how many matches of a search are counted: what counts all could be kept busy by anybody."""
 
 
 class UserStore(Protocol):
@@ -111,7 +303,8 @@ class UserStore(Protocol):
 
         The search is literal and without case.
 
-        ``count`` is the number of all that match. ``index`` is how many are passed over.
+        ``count`` is the number of all that match; of a search up to :data:`MOST_COUNTED`, which then means so many or
+        more. ``index`` is how many are passed over.
         """
 
     async def count_users(self) -> int:
@@ -168,7 +361,27 @@ class SessionStore(Protocol):
         """Remove up to ``limit`` that expired at or before ``now``. Each goes to exactly one caller, on any node."""
 
 
-class Store(UserStore, SessionStore, Protocol):
+class HistoryStore(Protocol):
+    """A database that can also keep the histories of channels."""
+
+    def history(self, clock: Clock | None = None) -> History:
+        """Histories in this database, by ``clock`` (the machine's by default). They are opened and closed with it."""
+
+
+class Store(
+    UserStore,
+    SessionStore,
+    AppStore,
+    HistoryStore,
+    KeyStore,
+    AccountFieldStore,
+    UserSessionStore,
+    AttemptStore,
+    AuditStore,
+    ContentStore,
+    ImportStore,
+    Protocol,
+):
     """Everything that is kept, behind one connection to one database."""
 
     async def open(self) -> None:

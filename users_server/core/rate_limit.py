@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from users_server.errors import LimitExceeded, ProtocolViolation
+
 
 class TokenBucket:
     """
@@ -30,3 +32,17 @@ class TokenBucket:
         self.tokens = tokens - 1.0
         self.refused = 0
         return True
+
+
+def spend(bucket: TokenBucket, now: float) -> None:
+    """
+    Take a token for one message of a client.
+
+    Raises:
+        LimitExceeded: If there is none.
+        ProtocolViolation: If there is none, and the client has been told so again and again.
+    """
+    if not bucket.take(now):
+        if bucket.refused > max(10.0, bucket.rate):
+            raise ProtocolViolation("The client kept on sending over its rate limit")
+        raise LimitExceeded("Too many messages", retry_after_seconds=1.0 / bucket.rate)

@@ -39,6 +39,9 @@ class Statistics:
         writes: Writes that carried deliveries; ``deliveries - writes`` were coalesced with another.
         flushes: How often pending frames were written out.
         messages: ``(event name, result)`` to how many client messages had it.
+        gaps: How often publications of a channel were lost on their way to this node.
+        recoveries: ``recovered`` or ``lost`` to how many clients came back and were so.
+        interruptions: How often the line to the other nodes was cut and came back.
         closed: Reason slug to how many connections this server closed for it.
         broadcast_latency: Seconds from a publication's arrival at the hub to its last write.
         loop_lag: Seconds that the event loop was late for a timer.
@@ -52,6 +55,9 @@ class Statistics:
     writes: int = 0
     flushes: int = 0
     bytes_queued: int = 0
+    gaps: int = 0
+    interruptions: int = 0
+    recoveries: Counter[str] = field(default_factory=Counter)
     messages: Counter[tuple[str, str]] = field(default_factory=Counter)
     closed: Counter[str] = field(default_factory=Counter)
     broadcast_latency: Histogram = field(default_factory=Histogram)

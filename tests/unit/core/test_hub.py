@@ -6,38 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.unit.core.doubles import LineEncoder, RecordingTransport
 from users_server.core.connection import Connection
 from users_server.core.hub import Hub
 from users_server.core.messages import DEFAULT_APP, Identity, Publication, Revocation
 from users_server.core.statistics import Statistics
-
-
-class RecordingTransport:
-    def __init__(self) -> None:
-        self.writes: list[bytes] = []
-
-    def write(self, frames: bytes) -> None:
-        self.writes.append(frames)
-
-    def close(self, code: int, reason: str) -> None: ...
-
-    def abort(self) -> None: ...
-
-    @property
-    def queued_bytes(self) -> int:
-        return 0
-
-
-class CountingEncoder:
-    """Encodes an event's name behind a prefix; has no form for the event ``foreign``."""
-
-    def __init__(self, prefix: bytes = b"") -> None:
-        self.prefix = prefix
-        self.calls = 0
-
-    def encode(self, publication: Publication) -> bytes | None:
-        self.calls += 1
-        return None if publication.event == "foreign" else self.prefix + publication.event.encode() + b";"
 
 
 class Bench:
@@ -51,7 +24,7 @@ class Bench:
         self._ids = 0
 
     def connection(
-        self, encoder: CountingEncoder, *channels: str, identity: Identity | None = None, app: str = DEFAULT_APP
+        self, encoder: LineEncoder, *channels: str, identity: Identity | None = None, app: str = DEFAULT_APP
     ) -> Connection:
         self._ids += 1
         connection = Connection(
@@ -63,7 +36,7 @@ class Bench:
             app=app,
         )
         self.hub.add(connection)
-        self.hub.subscribe(connection, channels)
+        self.hub.pin(connection, channels)
         return connection
 
     def publish(
@@ -89,7 +62,7 @@ def bench() -> Bench:
 
 
 def test_a_publication_is_encoded_once_and_every_write_is_the_same_bytes(bench: Bench) -> None:
-    encoder = CountingEncoder()
+    encoder = LineEncoder()
     connections = [bench.connection(encoder, "news") for _ in range(10)]
     bench.publish("a")
     bench.tick()
@@ -99,14 +72,14 @@ def test_a_publication_is_encoded_once_and_every_write_is_the_same_bytes(bench: 
 
 
 def test_each_encoder_gives_its_own_form(bench: Bench) -> None:
-    plain, other = bench.connection(CountingEncoder(), "news"), bench.connection(CountingEncoder(b"x:"), "news")
+    plain, other = bench.connection(LineEncoder(), "news"), bench.connection(LineEncoder("x:"), "news")
     bench.publish("a")
     bench.tick()
     assert (writes(plain), writes(other)) == ([b"a;"], [b"x:a;"])
 
 
 def test_publications_of_one_tick_are_one_write_in_order(bench: Bench) -> None:
-    connection = bench.connection(CountingEncoder(), "news")
+    connection = bench.connection(LineEncoder(), "news")
     for event in "abc":
         bench.publish(event)
     assert len(bench.scheduled) == 1
@@ -117,7 +90,7 @@ def test_publications_of_one_tick_are_one_write_in_order(bench: Bench) -> None:
 
 
 def test_two_channels_of_one_tick_are_one_write_and_one_copy(bench: Bench) -> None:
-    encoder = CountingEncoder()
+    encoder = LineEncoder()
     both = [bench.connection(encoder, "news", "sport") for _ in range(3)]
     one = bench.connection(encoder, "sport")
     bench.publish("a", "news")
@@ -130,7 +103,7 @@ def test_two_channels_of_one_tick_are_one_write_and_one_copy(bench: Bench) -> No
 
 def test_a_channel_over_its_bound_is_flushed_before_the_tick_ends() -> None:
     bench = Bench(max_pending_bytes=5)
-    connection = bench.connection(CountingEncoder(), "news")
+    connection = bench.connection(LineEncoder(), "news")
     for event in "abcd":
         bench.publish(event)
     assert writes(connection) == [b"a;b;c;"]
@@ -139,18 +112,18 @@ def test_a_channel_over_its_bound_is_flushed_before_the_tick_ends() -> None:
 
 
 def test_a_new_subscriber_gets_nothing_that_was_published_before(bench: Bench) -> None:
-    encoder = CountingEncoder()
+    encoder = LineEncoder()
     early = bench.connection(encoder, "news")
     bench.publish("a")
     late = bench.connection(encoder, "news")
     bench.publish("b")
     bench.tick()
-    assert writes(early) == [b"a;", b"b;"]
+    assert writes(early) == [b"a;b;"]
     assert writes(late) == [b"b;"]
 
 
 def test_an_answer_comes_behind_what_its_client_has_published(bench: Bench) -> None:
-    encoder = CountingEncoder()
+    encoder = LineEncoder()
     sender, other = bench.connection(encoder, "news"), bench.connection(encoder, "news")
     bench.publish("a", by=sender)
     bench.hub.write(sender, b"answer;")
@@ -160,7 +133,7 @@ def test_an_answer_comes_behind_what_its_client_has_published(bench: Bench) -> N
 
 
 def test_an_answer_to_another_client_does_not_end_the_tick(bench: Bench) -> None:
-    encoder = CountingEncoder()
+    encoder = LineEncoder()
     sender, other = bench.connection(encoder, "news"), bench.connection(encoder, "news")
     bench.publish("a", by=sender)
     bench.hub.write(other, b"answer;")
@@ -170,7 +143,7 @@ def test_an_answer_to_another_client_does_not_end_the_tick(bench: Bench) -> None
 
 
 def test_a_removed_connection_gets_nothing_and_leaves_no_trace(bench: Bench) -> None:
-    connection = bench.connection(CountingEncoder(), "news", identity=Identity(user_id="u1"))
+    connection = bench.connection(LineEncoder(), "news", identity=Identity(user_id="u1"))
     bench.publish("a")
     bench.hub.remove(connection)
     bench.hub.remove(connection)
@@ -182,7 +155,7 @@ def test_a_removed_connection_gets_nothing_and_leaves_no_trace(bench: Bench) -> 
 
 
 def test_channels_of_one_app_are_not_those_of_another(bench: Bench) -> None:
-    encoder = CountingEncoder()
+    encoder = LineEncoder()
     mine, theirs = bench.connection(encoder, "news"), bench.connection(encoder, "news", app="other")
     bench.publish("a", app="other")
     bench.tick()
@@ -190,7 +163,7 @@ def test_channels_of_one_app_are_not_those_of_another(bench: Bench) -> None:
 
 
 def test_an_event_without_a_form_is_not_delivered(bench: Bench) -> None:
-    connection = bench.connection(CountingEncoder(), "news")
+    connection = bench.connection(LineEncoder(), "news")
     bench.publish("foreign")
     bench.publish("a")
     bench.tick()
@@ -200,7 +173,7 @@ def test_an_event_without_a_form_is_not_delivered(bench: Bench) -> None:
 
 
 def test_latency_is_from_the_publication_to_the_flush(bench: Bench) -> None:
-    bench.connection(CountingEncoder(), "news")
+    bench.connection(LineEncoder(), "news")
     bench.publish("a")
     bench.now = 0.004
     bench.tick()
@@ -221,7 +194,7 @@ def test_latency_is_from_the_publication_to_the_flush(bench: Bench) -> None:
 def test_a_revocation_matches_by_every_field_that_is_set(
     bench: Bench, revocation: Revocation, expected: set[str]
 ) -> None:
-    encoder = CountingEncoder()
+    encoder = LineEncoder()
     for user_id, session_id in (("u1", "s1"), ("u1", "s2"), ("u2", "s3")):
         bench.connection(encoder, identity=Identity(user_id=user_id, session_id=session_id))
     bench.connection(encoder)
