@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.contract.buses import Buses, MemoryBuses, RedisBuses
 from tests.contract.databases import Database, MongoDatabase, SQLiteDatabase
 from tests.mongodb_server import MongoServer, RunningMongoServer, drop_database, find_mongodb
+from tests.redis_server import RedisServer, find_redis
 
 
 @pytest.fixture(scope="session")
@@ -35,4 +38,30 @@ def mongodb_database(mongodb_server: MongoServer | RunningMongoServer) -> Iterat
 @pytest.fixture(params=["sqlite", "mongodb"])
 def database(request: pytest.FixtureRequest) -> Database:
     found: Database = request.getfixturevalue(f"{request.param}_database")
+    return found
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One for all tests that leave it alone."""
+    server = RedisServer(find_redis(), tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def memory_buses() -> MemoryBuses:
+    return MemoryBuses()
+
+
+@pytest.fixture
+def redis_buses(redis_server: RedisServer) -> RedisBuses:
+    """With keys of their own."""
+    return RedisBuses(redis_server.url, prefix=f"test-{secrets.token_hex(4)}:")
+
+
+@pytest.fixture(params=["memory", "redis"])
+def buses(request: pytest.FixtureRequest) -> Buses:
+    found: Buses = request.getfixturevalue(f"{request.param}_buses")
     return found

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 import pymongo
 
 from users_server.backends.mongodb import MongoStore
+from users_server.backends.mongodb import migrations as mongodb_migrations
 from users_server.backends.sqlite import SQLiteStore
+from users_server.backends.sqlite import migrations as sqlite_migrations
 from users_server.core.interfaces import Store
 
 
@@ -25,12 +27,17 @@ class Database(Protocol):
     def store(self, **options: Any) -> Store:
         """Not open yet."""
 
+    @property
+    def latest_schema(self) -> int:
+        """The version that this release brings a schema to."""
+
     def set_schema_version(self, version: int) -> None:
         """As another release would have done."""
 
 
 class SQLiteDatabase:
     has_atomic_changes = True
+    latest_schema = sqlite_migrations.LATEST
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,6 +51,8 @@ class SQLiteDatabase:
 
 
 class MongoDatabase:
+    latest_schema = mongodb_migrations.LATEST
+
     def __init__(self, url: str) -> None:
         self.url = url
 

@@ -142,6 +142,6 @@ class TestSchema:
             await store.open()
         with pytest.raises(StoreUnavailable):
             await store.count_users()
-        database.set_schema_version(1)
+        database.set_schema_version(database.latest_schema)
         async with opened(database) as store:
             assert await store.count_users() == 1

@@ -6,7 +6,10 @@ import pytest
 
 from tests.contract.databases import Database, opened
 from tests.contract.records import NOW, make_user
+from users_server.backends.mongodb import users as mongodb_users
+from users_server.backends.sqlite import search as sqlite_search
 from users_server.core.interfaces import Store
+from users_server.errors import Conflict
 
 pytestmark = pytest.mark.gen_test(timeout=30)
 
@@ -85,6 +88,55 @@ class TestPages:
                 await store.create_user(user)
             assert (await store.list_users(index=-5, limit=2)).items == users[:2]
             assert (await store.list_users(index=1, limit=FAR)).items == users[1:]
+
+
+class TestCounts:
+    async def test_the_count_follows_what_is_made_and_removed(self, database: Database) -> None:
+        users = [make_user() for _ in range(5)]
+        async with opened(database) as store, opened(database) as other:
+            for user in users:
+                await store.create_user(user)
+            with pytest.raises(Conflict):
+                await store.create_user(make_user(users[0].username))
+            assert await store.delete_user(users[0].id)
+            assert not await store.delete_user(users[0].id)
+            assert await store.count_users() == (await other.list_users(limit=1)).count == 4
+
+    async def test_a_search_counts_no_more_than_it_must(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in (sqlite_search, mongodb_users):
+            monkeypatch.setattr(module, "MOST_COUNTED", 5)
+        async with opened(database) as store:
+            users = [make_user(f"match{number}") for number in range(12)]
+            for user in users:
+                await store.create_user(user)
+            page = await store.list_users(search="match", index=8, limit=3)
+            assert (page.items, page.count) == (users[8:11], 5)
+
+
+class TestNames:
+    async def test_a_new_address_is_found_and_the_old_one_is_not(self, database: Database) -> None:
+        async with opened(database) as store:
+            user = make_user("ann", email="old@example.com")
+            await store.create_user(user)
+            assert await store.set_email(user.id, "NEW@example.com", expected="old@example.com")
+            assert await store.find_user("old@example.com") is None
+            changed = await store.find_user("new@EXAMPLE.com")
+            assert changed is not None
+            assert changed.id == user.id
+            assert await found(store, "new@") == ["ann"]
+            assert await found(store, "old@") == []
+
+    async def test_removed_names_are_free(self, database: Database) -> None:
+        async with opened(database) as store:
+            first, second = make_user("ann"), make_user("ANN")
+            await store.create_user(first)
+            assert await store.delete_user(first.id)
+            assert await store.find_user("ann") is None
+            await store.create_user(second)
+            assert await store.find_user("ann") == second
+            assert await found(store, "ann") == ["ANN"]
 
 
 class TestSearch:

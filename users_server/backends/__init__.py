@@ -1,1 +1,1 @@
-"""Databases and brokers. Only ``app.py`` names a concrete one."""
+"""Databases and brokers. Only ``app/`` names a concrete one."""

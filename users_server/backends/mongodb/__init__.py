@@ -19,6 +19,7 @@ Rules of this folder:
 """
 
 from users_server.backends.mongodb.location import parse_mongodb_url
+from users_server.backends.mongodb.storage import GridFileStorage
 from users_server.backends.mongodb.store import MongoStore
 
-__all__ = ["MongoStore", "parse_mongodb_url"]
+__all__ = ["GridFileStorage", "MongoStore", "parse_mongodb_url"]

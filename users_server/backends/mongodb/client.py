@@ -62,7 +62,9 @@ class Client:
                 return
             try:
                 await self._connect()
-                await self.run(prepare)
+                # without haste: the index of a large collection takes its time
+                async with self._bounded(is_patient=True) as database:
+                    await prepare(database)
             except BaseException:
                 await self._disconnect()
                 raise
@@ -87,7 +89,7 @@ class Client:
             return await operation(database, *args, **kwargs)
 
     @contextlib.asynccontextmanager
-    async def _bounded(self) -> AsyncIterator[Database]:
+    async def _bounded(self, *, is_patient: bool = False) -> AsyncIterator[Database]:
         database = self._database
         if database is None:
             raise StoreUnavailable("The database is not open")
@@ -99,7 +101,7 @@ class Client:
         self._idle.clear()
         try:
             # The driver's timeouts end a call that a thread makes; this one also counts the wait for a thread.
-            async with asyncio.timeout(self._patience_seconds):
+            async with asyncio.timeout(None if is_patient else self._patience_seconds):
                 yield database
         except TimeoutError as error:
             raise StoreUnavailable(

@@ -15,6 +15,7 @@ from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError
 
 from users_server.backends.mongodb.client import Database
+from users_server.backends.mongodb.content_schema import index_content
 from users_server.errors import StartupError
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -34,7 +35,25 @@ async def _index_users_and_sessions(database: Database) -> None:
     await sessions.create_index("expires_at", name="expires_at")
 
 
-_STEPS = (_index_users_and_sessions,)
+async def _index_apps_and_history(database: Database) -> None:
+    apps = database["apps"]
+    await apps.create_index([("created_on", ASCENDING), ("_id", ASCENDING)], name="by_age")
+    await apps.create_index([("owner_id", ASCENDING), ("created_on", ASCENDING), ("_id", ASCENDING)], name="by_owner")
+    await database["app_keys"].create_index("app_id", name="app_id")
+    await database["streams"].create_index("expires_at", name="expires_at")
+    history = database["history"]
+    await history.create_index([("stream", ASCENDING), ("epoch", ASCENDING), ("offset", ASCENDING)], name="by_offset")
+    await history.create_index("expires_at", name="expires_at")
+
+
+async def _index_attempts_and_audit(database: Database) -> None:
+    await database["login_attempts"].create_index("ends_at", name="ends_at")
+    entries = database["audit_entries"]
+    for field in ("user_id", "by_id", "username_key"):
+        await entries.create_index([(field, ASCENDING), ("_id", ASCENDING)], name=f"by_{field}")
+
+
+_STEPS = (_index_users_and_sessions, _index_apps_and_history, index_content, _index_attempts_and_audit)
 
 LATEST = len(_STEPS)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from users_server.backends.mongodb.client import Database
@@ -29,7 +29,8 @@ async def find(database: Database, token_hash: str, *, now: int) -> Session | No
 
 
 async def get(database: Database, session_id: str, *, now: int) -> Session | None:
-    return await _find_one(database, {"_id": session_id, "expires_at": {"$gt": now}})
+    session = await _find_one(database, {"_id": session_id})  # a question by the id alone is quick on FerretDB too
+    return session if session is not None and session.expires_at > now else None
 
 
 async def touch(database: Database, session_id: str, *, expires_at: int) -> bool:
@@ -45,6 +46,16 @@ async def delete(database: Database, session_id: str) -> Session | None:
 async def of_user(database: Database, user_id: str) -> Sequence[Session]:
     """All of a user's, oldest first."""
     documents = database["sessions"].find({"user_id": user_id}).sort([("created_on", ASCENDING), ("_id", ASCENDING)])
+    return [_session(document) for document in await documents.to_list(length=None)]
+
+
+async def alive_of_user(database: Database, user_id: str, *, now: int, limit: int) -> Sequence[Session]:
+    """Up to ``limit`` of a user's that are alive, the newest first."""
+    _, most = bounds(0, limit)
+    if not most:
+        return []
+    documents = database["sessions"].find({"user_id": user_id, "expires_at": {"$gt": now}})
+    documents = documents.sort([("created_on", DESCENDING), ("_id", DESCENDING)]).limit(most)
     return [_session(document) for document in await documents.to_list(length=None)]
 
 

@@ -6,16 +6,19 @@ from typing import Any
 
 import orjson
 from pymongo import ASCENDING
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from users_server.backends.mongodb.client import Database
 from users_server.backends.mongodb.paging import bounds
 from users_server.core.accounts import Page, User
+from users_server.core.interfaces import MOST_COUNTED
 from users_server.core.messages import JSON
 from users_server.errors import Conflict
 
 _LONGEST_PATTERN_BYTES = 32_000
 """MongoDB refuses longer ones. No name is that long, so nothing contains what needs such a pattern."""
+
+_SEARCH_MS = 3000
 
 
 async def create(database: Database, user: User) -> None:
@@ -56,7 +59,18 @@ async def get(database: Database, user_id: str) -> User | None:
     return _user(document) if document else None
 
 
-async def page(database: Database, *, search: str, search_emails: bool, index: int, limit: int) -> Page[User]:
+async def page(
+    database: Database,
+    *,
+    search: str,
+    search_emails: bool,
+    index: int,
+    limit: int,
+) -> Page[User]:
+    """
+    A search reads the keys of an index and stops at :data:`MOST_COUNTED` matches; one that lasts too long is ended by
+    the server, so that nobody can keep it busy.
+    """
     criteria: dict[str, Any] = {}
     if search:
         pattern = literal_pattern(search.casefold())
@@ -66,16 +80,21 @@ async def page(database: Database, *, search: str, search_emails: bool, index: i
         criteria = {"$or": [{field: {"$regex": pattern}} for field in fields]}
     users = database["users"]
     skip, most = bounds(index, limit)
-    count = await users.count_documents(criteria)
-    if not most or skip >= count:
-        return Page([], count)
+    if criteria:
+        found = await users.count_documents(criteria, limit=MOST_COUNTED, maxTimeMS=_SEARCH_MS)
+    else:
+        found = await count(database)
+    is_complete = not criteria or found < MOST_COUNTED
+    if not most or (skip >= found and is_complete):
+        return Page([], found)
     order = [("created_on", ASCENDING), ("_id", ASCENDING)]
-    documents = await users.find(criteria).sort(order).skip(skip).limit(most).to_list(length=None)
-    return Page([_user(document) for document in documents], count)
+    cursor = users.find(criteria).sort(order).skip(skip).limit(most).max_time_ms(_SEARCH_MS)
+    documents = await cursor.to_list(length=None)
+    return Page([_user(document) for document in documents], found)
 
 
 async def count(database: Database) -> int:
-    return await database["users"].count_documents({})
+    return await database["users"].estimated_document_count()
 
 
 async def delete(database: Database, user_id: str) -> bool:
@@ -89,6 +108,28 @@ async def set_password_hash(database: Database, user_id: str, password_hash: str
 
 async def activate(database: Database, user_id: str) -> bool:
     return await _update(database, {"_id": user_id, "register_key": {"$ne": ""}}, {"$set": {"register_key": ""}})
+
+
+async def set_email(database: Database, user_id: str, email: str, *, expected: str) -> bool:
+    key = email.casefold()
+    change = {"$set": {"email": email, "email_key": key}}
+    try:
+        return await _update(database, {"_id": user_id, "email": expected}, change)
+    except OperationFailure as error:
+        # FerretDB calls it an internal error when an update breaks a unique index
+        other = {"email_key": key, "_id": {"$ne": user_id}}
+        if isinstance(error, DuplicateKeyError) or await database["users"].find_one(other) is not None:
+            raise Conflict("A user with that name or email already exists") from error
+        raise
+
+
+async def renew_register_key(database: Database, user_id: str, register_key: str) -> bool:
+    criteria = {"_id": user_id, "register_key": {"$ne": ""}}
+    return await _update(database, criteria, {"$set": {"register_key": register_key}})
+
+
+async def set_password_tag(database: Database, user_id: str, password_tag: str) -> bool:
+    return await _update(database, {"_id": user_id}, {"$set": {"password_tag": password_tag}})
 
 
 async def record_login(database: Database, user_id: str, *, session_id: str, at: int) -> None:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import time
 
+from users_server.backends.sqlite import search_index
 from users_server.backends.sqlite.errors import is_busy, unavailable
 from users_server.backends.sqlite.location import MEMORY
 from users_server.backends.sqlite.migrations import check_schema, migrate
@@ -77,6 +78,7 @@ def _is_prepared(connection: sqlite3.Connection, path: str, deadline: float, *, 
         if is_writer:
             _set_journal(connection, path)
             migrate(connection, path)
+            search_index.prepare(connection)
         else:
             connection.execute("PRAGMA query_only = ON")
     except sqlite3.OperationalError as error:

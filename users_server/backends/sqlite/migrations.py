@@ -11,6 +11,9 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 
+from users_server.backends.sqlite.content_schema import CONTENT_TABLES
+from users_server.backends.sqlite.imports import IMPORTS
+from users_server.backends.sqlite.safety_steps import ACCOUNT_LISTS, AUDIT_LOG, LOGIN_ATTEMPTS
 from users_server.errors import StartupError
 
 APPLICATION_ID = 0x75737276
@@ -56,6 +59,61 @@ _STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX sessions_by_age ON sessions (created_on, id)",
         "CREATE INDEX sessions_by_expiry ON sessions (expires_at)",
     ),
+    (
+        """
+        CREATE TABLE one_time_keys (
+            kind TEXT NOT NULL,
+            user_id TEXT NOT NULL,
+            key_hash TEXT NOT NULL,
+            created_on INTEGER NOT NULL,
+            expires_at INTEGER NOT NULL,
+            email TEXT NOT NULL,
+            PRIMARY KEY (user_id, kind)
+        ) WITHOUT ROWID
+        """,
+    ),
+    (
+        """
+        CREATE TABLE apps (
+            id TEXT NOT NULL PRIMARY KEY,
+            owner_id TEXT,
+            created_on INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            record TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX apps_by_age ON apps (created_on, id)",
+        "CREATE INDEX apps_by_owner ON apps (owner_id, created_on, id)",
+        "CREATE TABLE app_keys (key TEXT NOT NULL PRIMARY KEY, app_id TEXT NOT NULL)",
+        "CREATE INDEX app_keys_by_app ON app_keys (app_id)",
+        "CREATE TABLE retired_app_ids (id TEXT NOT NULL PRIMARY KEY)",
+        """
+        CREATE TABLE streams (
+            app TEXT NOT NULL,
+            channel TEXT NOT NULL,
+            epoch TEXT NOT NULL,
+            top INTEGER NOT NULL,
+            floor INTEGER NOT NULL,
+            expires_at INTEGER NOT NULL,
+            PRIMARY KEY (app, channel)
+        )
+        """,
+        "CREATE INDEX streams_by_expiry ON streams (expires_at)",
+        """
+        CREATE TABLE history (
+            app TEXT NOT NULL,
+            channel TEXT NOT NULL,
+            "offset" INTEGER NOT NULL,
+            expires_at INTEGER NOT NULL,
+            record TEXT NOT NULL,
+            PRIMARY KEY (app, channel, "offset")
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX history_by_expiry ON history (expires_at)",
+    ),
+    CONTENT_TABLES,
+    ACCOUNT_LISTS + LOGIN_ATTEMPTS + AUDIT_LOG,
+    IMPORTS,
 )
 
 LATEST = len(_STEPS)

@@ -72,6 +72,17 @@ def page(connection: sqlite3.Connection, *, now: int, index: int, limit: int) ->
     return Page([_session(row) for row in rows], found[0])
 
 
+def of_user(connection: sqlite3.Connection, user_id: str, *, now: int, limit: int) -> Sequence[Session]:
+    rows = connection.execute(
+        """
+        SELECT * FROM sessions WHERE user_id = :user_id AND expires_at > :now
+        ORDER BY created_on DESC, id DESC LIMIT :limit
+        """,
+        {"user_id": user_id, "now": now, **bounds(0, limit)},
+    ).fetchall()
+    return [_session(row) for row in rows]
+
+
 def take_expired(connection: sqlite3.Connection, *, now: int, limit: int) -> Sequence[Session]:
     rows = connection.execute(
         "SELECT * FROM sessions WHERE expires_at <= :now ORDER BY expires_at, id LIMIT :limit",

@@ -6,8 +6,8 @@ import sqlite3
 
 import orjson
 
+from users_server.backends.sqlite import search as lists
 from users_server.backends.sqlite.errors import is_taken
-from users_server.backends.sqlite.paging import bounds
 from users_server.core.accounts import Page, User
 from users_server.core.messages import JSON
 from users_server.errors import Conflict
@@ -66,23 +66,18 @@ def get(connection: sqlite3.Connection, user_id: str) -> User | None:
 
 
 def page(connection: sqlite3.Connection, *, search: str, search_emails: bool, index: int, limit: int) -> Page[User]:
-    # LIKE would take % and _ for patterns, and knows the case of ASCII only; instr takes the text as it is.
-    values = {"key": search.casefold(), "emails": search_emails, **bounds(index, limit)}
-    rows = connection.execute(
-        """
-        SELECT * FROM users WHERE instr(username_key, :key) OR (:emails AND instr(email_key, :key))
-        ORDER BY created_on, id LIMIT :limit OFFSET :index
-        """,
-        values,
-    ).fetchall()
-    found = connection.execute(
-        "SELECT count(*) FROM users WHERE instr(username_key, :key) OR (:emails AND instr(email_key, :key))", values
-    ).fetchone()
-    return Page([_user(row) for row in rows], found[0])
+    # LIKE would take % and _ for patterns, and knows the case of ASCII only; what finds here takes the text as it is.
+    if search:
+        rows, found = lists.search(
+            connection, key=search.casefold(), emails=search_emails, index=max(index, 0), limit=max(limit, 0)
+        )
+    else:
+        rows, found = lists.page(connection, index=index, limit=limit), lists.count(connection)
+    return Page([_user(row) for row in rows], found)
 
 
 def count(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT count(*) FROM users").fetchone()[0])
+    return lists.count(connection)
 
 
 def delete(connection: sqlite3.Connection, user_id: str) -> bool:
@@ -104,6 +99,31 @@ def set_password_hash(
 
 def activate(connection: sqlite3.Connection, user_id: str) -> bool:
     changed = connection.execute("UPDATE users SET register_key = '' WHERE id = ? AND register_key <> ''", (user_id,))
+    return changed.rowcount == 1
+
+
+def set_email(connection: sqlite3.Connection, user_id: str, email: str, *, expected: str) -> bool:
+    try:
+        changed = connection.execute(
+            "UPDATE users SET email = ?, email_key = ? WHERE id = ? AND email = ?",
+            (email, email.casefold(), user_id, expected),
+        )
+    except sqlite3.IntegrityError as error:
+        if is_taken(error):
+            raise Conflict("A user with that name or email already exists") from error
+        raise
+    return changed.rowcount == 1
+
+
+def renew_register_key(connection: sqlite3.Connection, user_id: str, register_key: str) -> bool:
+    changed = connection.execute(
+        "UPDATE users SET register_key = ? WHERE id = ? AND register_key <> ''", (register_key, user_id)
+    )
+    return changed.rowcount == 1
+
+
+def set_password_tag(connection: sqlite3.Connection, user_id: str, password_tag: str) -> bool:
+    changed = connection.execute("UPDATE users SET password_tag = ? WHERE id = ?", (password_tag, user_id))
     return changed.rowcount == 1
 
 
