@@ -27,7 +27,10 @@ MAX_WAITING_CHANGES = 10_000
 """Changes that are kept while the state is read; beyond that it is read once more instead."""
 
 MAX_DEPARTING = 1_000
-"""Connections whose leave is remembered until it is seen."""
+"""Connections whose leaves are remembered until they are seen."""
+
+MAX_LEAVES = 10
+"""Leaves of one connection that are remembered."""
 
 
 class Roster:
@@ -142,7 +145,9 @@ class Replica:
         if connection_id not in self._departing and len(self._departing) >= MAX_DEPARTING:
             del self._departing[next(iter(self._departing))]
         # each leave with the number of the last read that may have been before it
-        self._departing.setdefault(connection_id, []).append(self.reads_begun)
+        leaves = self._departing.setdefault(connection_id, [])
+        leaves.append(self.reads_begun)
+        del leaves[:-MAX_LEAVES]
 
     def stop_waiting(self, connection_id: str) -> None:
         self.waiting.pop(connection_id, None)
