@@ -20,6 +20,12 @@ ALREADY_ACTIVATED = "Account has already been activated"
 UNKNOWN_USER = "No user exists with the specified details"
 UNKNOWN_USER_TO_REMOVE = "Could not find any users with those credentials"
 NAME_TAKEN = "A user with that name or email already exists"
+REGISTERED_ALREADY = "That username or email is already in use; please choose another or login."
+UNKNOWN_CREDENTIALS = "No user exists with those credentials"
+WRONG_ACTIVATION_KEY = "Activation key is not valid. Please try send another."
+WRONG_EMAIL_KEY = "The key is not valid; please ask for another one"
+WRONG_PASSWORD = "The password is not correct"  # noqa: S105 - a message
+WRONG_RESET_KEY = "Password codes do not match. Please try resetting your password again"
 
 
 def check_name(name: str) -> None:
@@ -39,6 +45,39 @@ def check_password_given(password: str) -> None:
     """Raises :class:`InvalidValue` for an empty password at a login; more is not told before it was verified."""
     if not password:
         raise InvalidValue("Please enter a valid password")
+
+
+def check_new_name(username: str) -> None:
+    """
+    Return if ``username`` can be the name of an account to be registered.
+
+    Raises:
+        InvalidValue: If it is empty, or not of letters and digits; an email is no name.
+    """
+    check_name(username)
+    if not is_username(username):
+        raise InvalidValue(INVALID_NAME_CHARACTERS)
+
+
+def check_registration(passwords: PasswordService, *, email: str, password: str) -> None:
+    """
+    Return if an account with this email and password may be registered; the original's order again.
+
+    Raises:
+        InvalidValue: For the first rule that is broken.
+    """
+    if not password:
+        raise InvalidValue("Password cannot be null or empty")
+    passwords.check(password)
+    check_email(email)
+
+
+def check_email(email: str) -> None:
+    """Raises :class:`InvalidValue` for an empty or malformed address of an account's owner."""
+    if not email:
+        raise InvalidValue("Email cannot be null or empty")
+    if not is_email(email):
+        raise InvalidValue("Please use a valid email address")
 
 
 def check_new_account(passwords: PasswordService, *, username: str, email: str, password: str, privileges: int) -> None:

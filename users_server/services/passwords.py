@@ -1,13 +1,17 @@
 """
 Password hashing: argon2id for every new hash, bcrypt to verify the ones that came with existing accounts.
 
-Rule: no hash is computed on the event loop, and no more than ``max_waiting`` requests ever wait for a thread.
+Rule: no hash is computed on the event loop, nor at its expense: the threads have a lower priority. No more than
+``max_waiting`` requests ever wait for one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +29,8 @@ T = TypeVar("T")
 
 MAX_PASSWORD_BYTES = 1024
 """More adds no security and would let a client choose how long the server hashes."""
+
+NICENESS = 10
 
 BCRYPT_BYTES = 72
 """Where bcrypt has always cut a password off; bcrypt 5 raises instead, which would lock out who has a longer one."""
@@ -59,7 +65,9 @@ class PasswordService:
             )
         )
         self._dummy_hash = self._hashes.hash(secrets.token_urlsafe(32))
-        self._executor = ThreadPoolExecutor(settings.hash_workers, thread_name_prefix="password")
+        self._executor = ThreadPoolExecutor(
+            settings.hash_workers, thread_name_prefix="password", initializer=_step_back
+        )
         self._jobs: set[asyncio.Future[Any]] = set()
         self._is_closed = False
 
@@ -150,6 +158,17 @@ class _TruncatingBcryptHasher(BcryptHasher):
             return super().verify(encoded[:BCRYPT_BYTES], hash)
         except ValueError:  # the form is bcrypt's, the cost inside is none
             return False
+
+
+def _step_back() -> None:
+    """
+    Lower the priority of this thread, and so of those that argon2 starts from it.
+
+    There are more of them than cores, and whoever waits for a password can wait a moment more; the event loop cannot.
+    Only Linux has priorities of single threads.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _encode(password: str) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
@@ -29,6 +30,7 @@ MAX_COOKIE_LENGTH = 128
 MAX_ADDRESS_LENGTH = 64
 MAX_USER_AGENT_LENGTH = 256
 MAX_PAGE = 1000
+MAX_OWN_SESSIONS = 1000
 
 TOUCH_FRACTION = 10
 """An expiry slides after a tenth of the lifetime, so that not every request writes to the store."""
@@ -128,6 +130,22 @@ class SessionService:
             await self._revoke(Revocation(user_id=user_id))
         return len(sessions)
 
+    async def close_others(self, user_id: str, keep: str) -> int:
+        """
+        End all sessions of a user but the one with the public id ``keep``, and close their sockets. How many ended.
+
+        Sockets of tokens that belong to no session stay.
+        """
+        count = 0
+        while sessions := await self._others(user_id, keep):
+            for session in sessions:
+                count += await self.close(session.id) is not None
+        return count
+
+    async def list_of_user(self, user_id: str) -> Sequence[Session]:
+        """The live sessions of a user, the newest first; no more than :data:`MAX_OWN_SESSIONS`."""
+        return await self._store.list_sessions_of_user(user_id, now=self._clock.now_ms(), limit=MAX_OWN_SESSIONS)
+
     async def list(self, index: int = 0, limit: int = 20) -> Page[Session]:
         """The live sessions, oldest first; no more than :data:`MAX_PAGE`."""
         return await self._store.list_sessions(
@@ -145,6 +163,9 @@ class SessionService:
             count += len(sessions)
             if len(sessions) < EXPIRE_BATCH:
                 return count
+
+    async def _others(self, user_id: str, keep: str) -> Sequence[Session]:
+        return [session for session in await self.list_of_user(user_id) if session.id != keep]
 
     async def _refuse_if_changed(self, user: User, session: Session) -> None:
         """

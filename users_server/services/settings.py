@@ -121,6 +121,8 @@ class BrokerSettings:
             ``redis+cluster://HOST:PORT,HOST:PORT``; the last two also with ``rediss+``.
         prefix: Before every key and channel in Redis.
         history: Of a broker without a network: ``memory``, or ``database`` to outlive a restart.
+        history_channels: How many channels' histories are kept in memory; the one that is silent longest goes first.
+        history_bytes: How much they take in all, as JSON.
         max_waiting: How many publications may wait for Redis.
         max_waiting_seconds: How long one may wait before its publisher is told.
         lease_seconds: For how long a node's claims hold after its last sign of life.
@@ -132,6 +134,8 @@ class BrokerSettings:
     url: str = field(default="memory://", repr=False)
     prefix: str = "users-server:"
     history: str = "memory"
+    history_channels: int = 10_000
+    history_bytes: int = 67_108_864
     max_waiting: int = 10_000
     max_waiting_seconds: float = 5.0
     lease_seconds: float = 10.0

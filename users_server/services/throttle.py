@@ -1,150 +1,128 @@
 """
-How many wrong passwords are answered before 429.
+How many wrong passwords are answered before 429, counted in the store, so that all nodes count together.
 
-Rule: an attempt is counted when it begins, so that guesses in parallel cannot slip under the limit. No timers: an entry
-ends when it is looked at, or when newer ones push it out.
+Rules: a name is counted as it is given, whether there is such an account or not, so that an answer tells nothing. What
+is stored is a hash of it: neither names nor addresses can be read there, and every key has one length.
 """
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
 
+import structlog
+
+from users_server.core.attempts import AttemptOutcome
 from users_server.core.clock import Clock
-from users_server.errors import LimitExceeded
+from users_server.core.safety_stores import AttemptStore
+from users_server.errors import LimitExceeded, StoreUnavailable
 from users_server.services.settings import LoginLimits
 from users_server.services.validation import MAX_NAME_LENGTH
 
-MESSAGE = "Too many failed logins; please try again later"
+log = structlog.stdlib.get_logger(__name__)
 
-BUSY_RETRY_SECONDS = 1.0
-"""When to come back if only attempts that are still being verified fill the limit."""
+MESSAGE = "Too many failed logins; please try again later"
 
 IPV6_PREFIX_BITS = 64
 """One customer has a whole /64, so that is what counts as one address."""
 
+MAX_LOCKS_KNOWN = 1000
+"""Of how many lockouts a node remembers that it has told of them."""
+
+
+class LoginLocked(LimitExceeded):
+    """``is_news``: this node has not refused this name from this address before in the window."""
+
+    def __init__(self, *, retry_after_seconds: float, is_news: bool) -> None:
+        super().__init__(MESSAGE, retry_after_seconds=retry_after_seconds)
+        self.is_news = is_news
+
 
 class LoginThrottle:
     """
-    Limits failed logins for each account name and for each address.
+    Limits failed logins for each account name and for each address, over all nodes.
 
-    A name is counted as it is given, whether there is such an account or not, so that an answer tells nothing. Each
-    :meth:`check` that returns must be followed by exactly one of :meth:`failed`, :meth:`succeeded` and
-    :meth:`released`. A limit of 0 means none; an empty address is not counted.
+    Each :meth:`begin` that returns must be followed by exactly one of :meth:`failed`, :meth:`succeeded` and
+    :meth:`released`, which raise nothing: while the store is away an attempt stays under way until its window ends. A
+    limit of 0 means none; an empty address is not counted.
     """
 
-    def __init__(self, limits: LoginLimits, clock: Clock) -> None:
-        self._accounts = _Window(limits.failures_per_account, limits.window_seconds, limits.max_entries, clock)
-        self._addresses = _Window(limits.failures_per_address, limits.window_seconds, limits.max_entries, clock)
+    def __init__(self, store: AttemptStore, limits: LoginLimits, clock: Clock) -> None:
+        self._store = store
+        self._limits = limits
+        self._clock = clock
+        self._window_ms = limits.window_seconds * 1000
+        self._known: OrderedDict[tuple[str, ...], int] = OrderedDict()
 
-    def check(self, account: str, address: str) -> None:
+    async def begin(self, account: str, address: str) -> None:
         """
-        Begin an attempt.
+        Count an attempt.
 
         Raises:
-            LimitExceeded: If the failures of the window, with the attempts that are under way, have reached a limit;
+            LoginLocked: If the failures of the window, with the attempts that are under way, have reached a limit;
                 nothing was counted then.
+            StoreUnavailable: If nobody can know.
         """
-        account_key, address_key = _account_key(account), _address_key(address)
-        wait = max(self._accounts.wait(account_key), self._addresses.wait(address_key))
-        if wait > 0:
-            raise LimitExceeded(MESSAGE, retry_after_seconds=wait)
-        self._accounts.begin(account_key)
-        self._addresses.begin(address_key)
+        limits = self._keys(account, address)
+        if not limits:
+            return
+        now = self._clock.now_ms()
+        wait = await self._store.begin_attempt(limits, window_ms=self._window_ms, now=now)
+        if wait:
+            raise LoginLocked(retry_after_seconds=wait / 1000, is_news=self._is_news(tuple(limits), now))
 
-    def failed(self, account: str, address: str) -> None:
+    async def failed(self, account: str, address: str) -> None:
         """The attempt had a wrong name or password."""
-        self._accounts.end(_account_key(account), is_failure=True)
-        self._addresses.end(_address_key(address), is_failure=True)
+        await self._end(dict.fromkeys(self._keys(account, address), AttemptOutcome.FAILED))
 
-    def succeeded(self, account: str, address: str) -> None:
+    async def succeeded(self, account: str, address: str) -> None:
         """The attempt had the right password: the account's failures are forgotten, the address's are not."""
+        outcomes = dict.fromkeys(self._keys(account, address), AttemptOutcome.RELEASED)
         account_key = _account_key(account)
-        self._accounts.end(account_key, is_failure=False)
-        self._accounts.forget_failures(account_key)
-        self._addresses.end(_address_key(address), is_failure=False)
+        if account_key in outcomes:
+            outcomes[account_key] = AttemptOutcome.SUCCEEDED
+        await self._end(outcomes)
 
-    def released(self, account: str, address: str) -> None:
+    async def released(self, account: str, address: str) -> None:
         """The attempt was not decided, for instance because the database is away."""
-        self._accounts.end(_account_key(account), is_failure=False)
-        self._addresses.end(_address_key(address), is_failure=False)
+        await self._end(dict.fromkeys(self._keys(account, address), AttemptOutcome.RELEASED))
 
+    async def trim(self) -> None:
+        """Forget what has ended, and what is over ``max_entries``. To be called from time to time."""
+        await self._store.trim_attempts(now=self._clock.now_ms(), most=self._limits.max_entries)
 
-@dataclass(slots=True)
-class _Entry:
-    ends_at: float = 0.0
-    failures: int = 0
-    under_way: int = 0
-
-
-class _Window:
-    """Failures for each key in a fixed window that opens with the first one; the key used longest ago goes first."""
-
-    def __init__(self, limit: int, seconds: float, max_entries: int, clock: Clock) -> None:
-        self._limit = limit
-        self._seconds = seconds
-        self._max_entries = max_entries
-        self._clock = clock
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def wait(self, key: str) -> float:
-        """Seconds until another attempt may begin; 0 if it may now."""
-        entry = self._current(key)
-        if entry is None or entry.failures + entry.under_way < self._limit:
-            return 0.0
-        if entry.failures < self._limit:
-            return BUSY_RETRY_SECONDS
-        return max(entry.ends_at - self._clock.monotonic(), 0.001)
-
-    def begin(self, key: str) -> None:
-        if not key or self._limit <= 0:
+    async def _end(self, outcomes: Mapping[str, AttemptOutcome]) -> None:
+        if not outcomes:
             return
-        entry = self._entries.setdefault(key, _Entry())
-        entry.under_way += 1
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)
+        try:
+            await self._store.end_attempt(outcomes, window_ms=self._window_ms, now=self._clock.now_ms())
+        except StoreUnavailable:
+            log.warning("the end of a login attempt was not counted")
 
-    def end(self, key: str, *, is_failure: bool) -> None:
-        entry = self._current(key)
-        if entry is None:
-            return
-        entry.under_way = max(entry.under_way - 1, 0)
-        if is_failure:
-            if not entry.failures:
-                entry.ends_at = self._clock.monotonic() + self._seconds
-            entry.failures += 1
-        self._drop_if_empty(key, entry)
+    def _keys(self, account: str, address: str) -> dict[str, int]:
+        """The counters of an attempt, and their limits."""
+        limits = {}
+        if self._limits.failures_per_account > 0:
+            limits[_account_key(account)] = self._limits.failures_per_account
+        if self._limits.failures_per_address > 0 and address:
+            limits[_hashed("address", normalised_address(address))] = self._limits.failures_per_address
+        return limits
 
-    def forget_failures(self, key: str) -> None:
-        entry = self._current(key)
-        if entry is not None:
-            entry.failures = 0
-            self._drop_if_empty(key, entry)
-
-    def _current(self, key: str) -> _Entry | None:
-        """The entry, without its failures if their window has ended."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        if entry.failures and entry.ends_at <= self._clock.monotonic():
-            entry.failures = 0
-        return entry
-
-    def _drop_if_empty(self, key: str, entry: _Entry) -> None:
-        if not entry.failures and not entry.under_way:
-            del self._entries[key]
+    def _is_news(self, keys: tuple[str, ...], now: int) -> bool:
+        ends_at = self._known.get(keys, 0)
+        if ends_at > now:
+            return False
+        self._known[keys] = now + self._window_ms
+        self._known.move_to_end(keys)
+        while len(self._known) > MAX_LOCKS_KNOWN:
+            self._known.popitem(last=False)
+        return True
 
 
-def _account_key(account: str) -> str:
-    return account.casefold()[:MAX_NAME_LENGTH]
-
-
-def _address_key(address: str) -> str:
+def normalised_address(address: str) -> str:
+    """The address as it counts: an IPv4 address that came as IPv6 is the same one, an IPv6 customer has a /64."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -154,3 +132,11 @@ def _address_key(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((int(parsed), IPV6_PREFIX_BITS), strict=False))
+
+
+def _account_key(account: str) -> str:
+    return _hashed("account", account.casefold()[:MAX_NAME_LENGTH])
+
+
+def _hashed(kind: str, value: str) -> str:
+    return f"{kind}:{hashlib.sha256(value.encode('utf-8', 'surrogatepass')).hexdigest()}"

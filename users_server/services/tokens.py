@@ -119,7 +119,7 @@ class TokenService:
             Unauthenticated: Otherwise.
         """
         claims = self._verified_claims(token)
-        expires_at = _time(claims["exp"])
+        expires_at = numeric_date(claims["exp"])
         now = self._clock.now_ms() / 1000
         if expires_at is None:
             raise Unauthenticated(INVALID)
@@ -127,13 +127,15 @@ class TokenService:
             raise Unauthenticated(EXPIRED)
         for name in ("nbf", "iat"):
             if name in claims:
-                starts_at = _time(claims[name])
+                starts_at = numeric_date(claims[name])
                 if starts_at is None or starts_at > now + LEEWAY_SECONDS:
                     raise Unauthenticated(INVALID)
         scope, session_id = claims.get("scope", ""), claims.get("sid")
         if not isinstance(scope, str) or not isinstance(session_id, str | None) or not claims["sub"]:
             raise Unauthenticated(INVALID)
-        return TokenClaims(claims["sub"], frozenset(scope.split()), expires_at, session_id, _time(claims.get("iat")))
+        return TokenClaims(
+            claims["sub"], frozenset(scope.split()), expires_at, session_id, numeric_date(claims.get("iat"))
+        )
 
     def _verified_claims(self, token: str) -> dict[str, JSON]:
         """The claims after PyJWT's checks: signature, required claims, issuer, audience, the type of ``sub``."""
@@ -181,7 +183,7 @@ def _join_scopes(scopes: Iterable[str]) -> str:
     return " ".join(words)
 
 
-def _time(value: JSON) -> float | None:
+def numeric_date(value: JSON) -> float | None:
     """A NumericDate (RFC 7519): a finite number of seconds. ``True`` is a number for Python only."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

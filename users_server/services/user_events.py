@@ -1,4 +1,4 @@
-"""What the user service announces: events 1 to 4 of users-socket-api.md."""
+"""What the user service announces: events 1 to 8 of users-socket-api.md."""
 
 from __future__ import annotations
 
@@ -45,8 +45,24 @@ class UserEventPublisher:
     async def removed(self, username: str) -> None:
         await self._publish("Removed", username)
 
-    async def _publish(self, event: str, username: str) -> None:
+    async def files_uploaded(self, username: str, files: list[JSON]) -> None:
+        """``files`` are entries (:mod:`users_server.services.content_entries`), as in the three below."""
+        await self._publish("FilesUploaded", username, {"files": files})
+
+    async def files_removed(self, username: str, files: list[JSON]) -> None:
+        await self._announce("FilesRemoved", username, {"files": files})
+
+    async def bucket_uploaded(self, username: str, bucket: JSON) -> None:
+        await self._publish("BucketUploaded", username, {"bucket": bucket})
+
+    async def bucket_removed(self, username: str, bucket: JSON) -> None:
+        await self._announce("BucketRemoved", username, {"bucket": bucket})
+
+    async def _publish(self, event: str, username: str, data: Mapping[str, JSON] | None = None) -> None:
+        await self._announce(event, username, {"username": username, **(data or {})})
+
+    async def _announce(self, event: str, username: str, data: Mapping[str, JSON]) -> None:
         try:
-            await self._node.publish(DEFAULT_APP, USERS_CHANNEL, event, {"username": username})
+            await self._node.publish(DEFAULT_APP, USERS_CHANNEL, event, data)
         except BackendError as error:
             log.warning("event not published", published_event=event, username=username, reason=error.reason)

@@ -10,9 +10,8 @@ import structlog
 from users_server.core.accounts import Page, Privilege, Session, User
 from users_server.core.clock import Clock
 from users_server.core.interfaces import Store
-from users_server.core.messages import JSON, Identity
+from users_server.core.messages import ANONYMOUS, JSON, Identity
 from users_server.errors import (
-    BackendError,
     ClientError,
     ConfigError,
     Conflict,
@@ -25,11 +24,14 @@ from users_server.errors import (
 )
 from users_server.services import account_rules as rules
 from users_server.services import permissions
+from users_server.services.account_observers import AccountObservers
+from users_server.services.audit import SERVER, Action, NoAudit, RecordsAudit, by_stranger, by_user
+from users_server.services.authentication import PasswordAuthenticator
 from users_server.services.meta import MetaService
 from users_server.services.passwords import PasswordService
 from users_server.services.sessions import MAX_PAGE, SessionService
 from users_server.services.settings import AdminUser
-from users_server.services.throttle import LoginThrottle
+from users_server.services.throttle import LoginLocked, LoginThrottle
 from users_server.services.user_events import UserEventPublisher
 from users_server.services.validation import is_email, is_username, loggable
 
@@ -53,14 +55,18 @@ class UserService:
         clock: Clock,
         *,
         max_meta_bytes: int,
+        observers: AccountObservers | None = None,
+        audit: RecordsAudit | None = None,
     ) -> None:
         self._store = store
         self._passwords = passwords
         self._sessions = sessions
         self._events = events
-        self._throttle = throttle
+        self._authenticator = PasswordAuthenticator(store, passwords, throttle)
         self._clock = clock
         self._meta = MetaService(store, max_bytes=max_meta_bytes)
+        self._observers = observers or AccountObservers()
+        self._audit = audit or NoAudit()
 
     async def login(
         self, name: str, password: str, *, remember_me: bool = True, address: str = "", user_agent: str = ""
@@ -73,7 +79,7 @@ class UserService:
 
         Raises:
             InvalidValue: For an empty name or password, or a name that nobody can have.
-            LimitExceeded: After too many failures of this name or address.
+            LimitExceeded: After too many failures of this name or address, on all nodes together.
             Unauthenticated: For an unknown name or a wrong password.
             PermissionDenied: If the account is not activated.
             Overloaded: If too many passwords wait to be hashed.
@@ -81,7 +87,7 @@ class UserService:
         rules.check_name(name)
         rules.check_password_given(password)
         try:
-            user = await self._authenticate(name, password, address)
+            user = await self._authenticator.verify(name, password, address)
             if not user.is_active:
                 raise PermissionDenied(rules.NOT_ACTIVATED)
             session, cookie = await self._sessions.open(
@@ -89,13 +95,19 @@ class UserService:
             )
         except ClientError as error:
             log.info("login refused", name=loggable(name), address=loggable(address), reason=error.reason)
+            self._record_refusal(name, by_stranger(address=address, user_agent=user_agent), error)
             raise
         log.info("login", username=user.username, address=loggable(address), session_id=session.id)
+        by = by_user(user, address=address, user_agent=user_agent)
+        self._audit.record(Action.LOGIN, user=user, by=by, details={"session": session.id})
         return replace(user, session_id=session.id, last_logged_in=session.created_on), session, cookie
 
-    async def logout(self, session_id: str | None) -> bool:
+    async def logout(self, session_id: str | None, *, by: Identity = ANONYMOUS) -> bool:
         """End a session; Logout is sent. False if there was none."""
-        return session_id is not None and await self._sessions.close(session_id) is not None
+        session = await self._sessions.close(session_id) if session_id is not None else None
+        if session is not None:
+            self._audit.record(Action.LOGOUT, name=session.username, by=by, details={"session": session.id})
+        return session is not None
 
     async def create(
         self,
@@ -126,7 +138,9 @@ class UserService:
             await self._store.create_user(user)
         except Conflict as error:
             raise Conflict(rules.NAME_TAKEN) from error
+        await self._observers.created(user)
         log.info("user created", username=user.username, privileges=user.privileges, by=by.username)
+        self._audit.record(Action.ACCOUNT_CREATED, user=user, by=by, details={"privileges": user.privileges})
         return user
 
     async def remove(self, by: Identity, name: str) -> User:
@@ -150,6 +164,9 @@ class UserService:
             await self._sessions.close_all(user.id)
         except StoreUnavailable:
             log.warning("sessions of a removed user remain until they expire", username=user.username)
+        # before the observers: the audit log is one of them, and takes the person out of this entry too
+        self._audit.record(Action.ACCOUNT_REMOVED, user=user, by=by)
+        await self._observers.removed(user)
         await self._events.removed(user.username)
         log.info("user removed", username=user.username, by=by.username)
         return user
@@ -173,6 +190,7 @@ class UserService:
             raise Conflict(rules.ALREADY_ACTIVATED)
         await self._events.activated(user.username)
         log.info("user activated", username=user.username, by=by.username)
+        self._audit.record(Action.ACCOUNT_ACTIVATED, user=user, by=by)
         return replace(user, register_key="")
 
     async def get(self, by: Identity, name: str) -> User:
@@ -262,7 +280,9 @@ class UserService:
             if await self._has_admin(admin):
                 return None
             raise StartupError(f"adminUser.email: another account has {admin.email!r}; set another one") from error
+        await self._observers.created(user)
         log.info("super admin created", username=user.username)
+        self._audit.record(Action.ACCOUNT_CREATED, user=user, by=SERVER, details={"privileges": user.privileges})
         return None if admin.password else password
 
     async def set_password(self, name: str, password: str) -> None:
@@ -281,42 +301,35 @@ class UserService:
         if not await self._store.set_password_hash(user.id, await self._passwords.hash(password)):
             raise NotFound(rules.UNKNOWN_USER)
         log.info("password set", username=user.username)
+        self._audit.record(Action.PASSWORD_CHANGED, user=user, by=SERVER)
         await self._sessions.close_all(user.id)
 
-    async def _authenticate(self, name: str, password: str, address: str) -> User:
-        """The account, if the password is its own; counted by the throttle whatever happens."""
-        self._throttle.check(name, address)
+    async def confirm_password(self, by: Identity, password: str, *, address: str = "") -> User:
+        """
+        The account of ``by`` himself, if ``password`` is its own; counted as a login is.
+
+        Raises:
+            Unauthenticated: If nobody is logged in.
+            InvalidValue: For an empty or wrong password.
+            LimitExceeded: After too many failures.
+            Overloaded: If too many passwords wait to be hashed.
+        """
+        permissions.require_login(by)
+        rules.check_password_given(password)
+        user = await self._store.get_user(by.user_id) if by.user_id else None
+        if user is None:
+            raise PermissionDenied
         try:
-            user = await self._verified_user(name, password)
-        except BackendError:
-            self._throttle.released(name, address)
-            raise
-        except BaseException:
-            self._throttle.failed(name, address)
-            raise
-        self._throttle.succeeded(name, address)
-        return user
+            return await self._authenticator.verify(user.username, password, address)
+        except Unauthenticated as error:
+            raise InvalidValue(rules.WRONG_PASSWORD) from error
 
-    async def _verified_user(self, name: str, password: str) -> User:
-        """The account with the hash that matched. One verification is made whether there is an account or not."""
-        user = await self._store.find_user(name)
-        matches, new_hash = await self._passwords.verify(password, user.password_hash if user else None)
-        if user is None or not matches:
-            raise Unauthenticated(rules.LOGIN_REFUSED)
-        if new_hash is None:
-            return user
-        if await self._store.set_password_hash(user.id, new_hash, expected=user.password_hash):
-            log.info("password hash renewed", username=user.username)
-            return replace(user, password_hash=new_hash)
-        return await self._verified_again(user, password)
-
-    async def _verified_again(self, user: User, password: str) -> User:
-        """After the hash was changed by another: by a login that renewed it too, or by a new password."""
-        current = await self._store.get_user(user.id)
-        matches, _ = await self._passwords.verify(password, current.password_hash if current else None)
-        if current is None or not matches:
-            raise Unauthenticated(rules.LOGIN_REFUSED)
-        return current
+    def _record_refusal(self, name: str, by: Identity, error: ClientError) -> None:
+        """Of a lockout only the first refusal: it must not push everything else out of the audit log."""
+        if not isinstance(error, LoginLocked):
+            self._audit.record(Action.LOGIN_FAILED, name=name, by=by, details={"reason": error.reason})
+        elif error.is_news:
+            self._audit.record(Action.LOGIN_LOCKED, name=name, by=by)
 
     async def _find_owned(self, by: Identity, name: str, *, unknown: str) -> User:
         """The owner rule. An ordinary user gets one answer for an account that is unknown and for one not his own."""

@@ -54,6 +54,6 @@ def _is_label(label: str) -> bool:
     )
 
 
-def loggable(text: str) -> str:
+def loggable(text: str, max_length: int = MAX_LOGGED_LENGTH) -> str:
     """``text`` as it may stand in a log line: one line, printable, of bounded length."""
-    return _UNPRINTABLE.sub("?", text[:MAX_LOGGED_LENGTH])
+    return _UNPRINTABLE.sub("?", text[:max_length])

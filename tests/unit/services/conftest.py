@@ -14,9 +14,11 @@ from tests.unit.services.doubles import CountingPasswords, ManualClock, Recordin
 from users_server.backends.sqlite import SQLiteStore
 from users_server.core.accounts import Privilege, User
 from users_server.core.messages import Identity
+from users_server.services.account_observers import AccountObservers
+from users_server.services.audit import AuditLog
 from users_server.services.passwords import Argon2Costs
 from users_server.services.sessions import SessionService
-from users_server.services.settings import LoginLimits, PasswordSettings, SessionSettings
+from users_server.services.settings import AuditSettings, LoginLimits, PasswordSettings, SessionSettings
 from users_server.services.throttle import LoginThrottle
 from users_server.services.user_events import UserEventPublisher
 from users_server.services.users import UserService
@@ -46,6 +48,7 @@ class Services:
     sessions: SessionService
     throttle: LoginThrottle
     users: UserService
+    audit: AuditLog
 
     @classmethod
     def build(
@@ -58,9 +61,22 @@ class Services:
     ) -> Services:
         events = UserEventPublisher(node)
         sessions = SessionService(store, events, node, SessionSettings(lifetime_seconds=LIFETIME_SECONDS), clock)
-        throttle = LoginThrottle(limits or LoginLimits(), clock)
-        users = UserService(store, passwords, sessions, events, throttle, clock, max_meta_bytes=MAX_META_BYTES)
-        return cls(store, node, clock, passwords, sessions, throttle, users)
+        throttle = LoginThrottle(store, limits or LoginLimits(), clock)
+        audit = AuditLog(store, AuditSettings(), clock)
+        observers = AccountObservers()
+        observers.add(audit)
+        users = UserService(
+            store,
+            passwords,
+            sessions,
+            events,
+            throttle,
+            clock,
+            max_meta_bytes=MAX_META_BYTES,
+            observers=observers,
+            audit=audit,
+        )
+        return cls(store, node, clock, passwords, sessions, throttle, users, audit)
 
     def rebuilt(self, store: Any = None, limits: LoginLimits | None = None) -> Services:
         """Another node, with a store or limits of its own; who listens is the same."""

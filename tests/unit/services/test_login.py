@@ -22,6 +22,7 @@ from users_server.errors import (
 )
 from users_server.services.passwords import PasswordService
 from users_server.services.settings import LoginLimits, PasswordSettings
+from users_server.services.throttle import LoginLocked
 
 INCORRECT = "The username or password is incorrect."
 
@@ -175,7 +176,7 @@ async def test_a_thousand_guesses_in_parallel_do_not_slip_under_the_limit(servic
     await services.add_user("bob")
     guesses = (services.users.login(name, f"guess{n}", address=f"192.0.{n // 256}.{n % 256}") for n in range(1000))
     results = await asyncio.gather(*guesses, return_exceptions=True)
-    assert Counter(type(result) for result in results) == {Unauthenticated: 10, LimitExceeded: 990}
+    assert Counter(type(result) for result in results) == {Unauthenticated: 10, LoginLocked: 990}
     assert len(services.passwords.verified) == 10
     assert isinstance(await refusal(services, name, PASSWORD), LimitExceeded)
 
@@ -184,7 +185,7 @@ async def test_a_thousand_guesses_in_parallel_do_not_slip_under_the_limit(servic
 async def test_a_thousand_names_in_parallel_from_one_address(services: Services) -> None:
     guesses = (services.users.login(f"user{n}", "guess", address="192.0.2.1") for n in range(1000))
     results = await asyncio.gather(*guesses, return_exceptions=True)
-    assert Counter(type(result) for result in results) == {Unauthenticated: 50, LimitExceeded: 950}
+    assert Counter(type(result) for result in results) == {Unauthenticated: 50, LoginLocked: 950}
     assert len(services.passwords.verified) == 50
 
 
@@ -229,21 +230,27 @@ async def test_an_overload_uses_up_no_attempts(services: Services) -> None:
     held.go.set()
     results = await asyncio.gather(*attempts, return_exceptions=True)
     assert Counter(type(result) for result in results) == {Overloaded: 49, Unauthenticated: 1}
-    entry = node.throttle._accounts._entries["nobody"]
-    assert (entry.failures, entry.under_way) == (1, 0)
+    for _ in range(49):
+        await node.throttle.begin("nobody", "192.0.2.1")
+    with pytest.raises(LimitExceeded):
+        await node.throttle.begin("nobody", "192.0.2.1")
     await held.close()
 
 
 @pytest.mark.gen_test
 async def test_a_login_that_is_cancelled_counts_as_failed(services: Services) -> None:
-    await services.add_user()
-    attempt = asyncio.ensure_future(services.users.login("bob", "wrong"))
-    await asyncio.sleep(0)
+    held = services.passwords = HeldPasswords(PasswordSettings(hash_workers=1), costs=CHEAP)
+    node = services.rebuilt(limits=LoginLimits(failures_per_account=1))
+    attempt = asyncio.ensure_future(node.users.login("nobody", "wrong"))
+    await held.is_running.wait()
     attempt.cancel()
     with pytest.raises(asyncio.CancelledError):
         await attempt
-    entry = services.throttle._accounts._entries["bob"]
-    assert (entry.failures, entry.under_way) == (1, 0)
+    with pytest.raises(LimitExceeded) as caught:
+        await node.throttle.begin("nobody", "")
+    assert caught.value.retry_after_seconds == LoginLimits().window_seconds
+    held.go.set()
+    await held.close()
 
 
 @pytest.mark.gen_test

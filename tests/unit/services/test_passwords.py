@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
 from typing import Any
 
 import bcrypt
@@ -203,4 +206,13 @@ async def test_closing_waits_for_what_runs_and_drops_what_waits() -> None:
     assert results[2] is None
     with pytest.raises(Overloaded):
         await service.hash("x")
+    await service.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of single threads")
+@pytest.mark.gen_test
+async def test_hashing_steps_back_behind_the_event_loop() -> None:
+    service = PasswordService(PasswordSettings(hash_workers=1), costs=CHEAP)
+    priority = await service._run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    assert priority > os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     await service.close()
