@@ -4,7 +4,8 @@ from users_server.config.documents import configuration_document, effective_conf
 from users_server.config.loading import load_config
 from users_server.config.mistakes import ConfigErrors, mask_url
 from users_server.config.schemas import ConfigSchema
-from users_server.config.settings import BrokerSettings, Config, DatabaseSettings, LoggingSettings
+from users_server.config.settings import Config, DatabaseSettings, LoggingSettings
+from users_server.services.settings import BrokerSettings
 
 __all__ = [
     "BrokerSettings",

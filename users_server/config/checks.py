@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import ssl
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from users_server.config.mistakes import describe
+from users_server.config.ports import check_ports
 from users_server.config.settings import Config
 from users_server.core.clock import SystemClock
 from users_server.errors import ConfigError
+from users_server.services.account_flows import make_transport
+from users_server.services.account_settings import MailSettings
+from users_server.services.mail import MailTemplates
 from users_server.services.origins import OriginPolicy
 from users_server.services.settings import TokenSettings
 from users_server.services.tokens import TokenService
 from users_server.web.settings import TlsSettings
 
+ALONE = "memory://"
 PEM_START = "-----BEGIN"
 LARGEST_PEM_BYTES = 1_048_576
 
@@ -28,7 +34,7 @@ _KEY_HINTS = {
 
 
 def with_files(config: Config, folder: Path, mistakes: list[ConfigError]) -> Config:
-    """``config`` with key files read, and the names of TLS files taken from ``folder``, where config.json is."""
+    """``config`` with key files read, and the names of other files taken from ``folder``, where config.json is."""
     keys = []
     for index, key in enumerate(config.tokens.keys):
         material = {}
@@ -43,7 +49,16 @@ def with_files(config: Config, folder: Path, mistakes: list[ConfigError]) -> Con
         certificate=str(folder / config.tls.certificate) if config.tls.certificate else "",
         key=str(folder / config.tls.key) if config.tls.key else "",
     )
-    return dataclasses.replace(config, tokens=dataclasses.replace(config.tokens, keys=tuple(keys)), tls=tls)
+    apps = dataclasses.replace(config.apps, key_file=str(folder / config.apps.key_file))
+    config = dataclasses.replace(config, mail=_mail_in(folder, config.mail))
+    return dataclasses.replace(config, tokens=dataclasses.replace(config.tokens, keys=tuple(keys)), tls=tls, apps=apps)
+
+
+def _mail_in(folder: Path, mail: MailSettings) -> MailSettings:
+    authority = mail.smtp.certificate_authority
+    smtp = dataclasses.replace(mail.smtp, certificate_authority=str(folder / authority) if authority else "")
+    templates = str(folder / mail.templates) if mail.templates else ""
+    return dataclasses.replace(mail, folder=str(folder / mail.folder), templates=templates, smtp=smtp)
 
 
 def check(config: Config) -> Iterator[ConfigError]:
@@ -52,6 +67,9 @@ def check(config: Config) -> Iterator[ConfigError]:
     yield from _check_patterns("websocket.approvedSocketDomains", config.websocket.approved_socket_domains)
     yield from _check_keys(config.tokens)
     yield from _check_tls(config.tls)
+    yield from _check_broker(config)
+    yield from check_workers(config)
+    yield from _check_mail(config.mail)
     password, shortest = config.admin_user.password, config.passwords.min_length
     if password and len(password) < shortest:
         yield ConfigError(
@@ -60,6 +78,30 @@ def check(config: Config) -> Iterator[ConfigError]:
             f"{len(password)}",
             hint='Write a longer one, or "" to have one made at the first start',
         )
+
+
+def _check_mail(settings: MailSettings) -> Iterator[ConfigError]:
+    """The templates and the authorities, as the server will use them."""
+    try:
+        MailTemplates(settings.sender_name, Path(settings.templates) if settings.templates else None)
+        make_transport(settings, sys.stdout)
+    except ConfigError as error:
+        yield error
+
+
+def _check_broker(config: Config) -> Iterator[ConfigError]:
+    if config.broker.history == "database" and config.broker.url != ALONE:
+        hint = 'Redis keeps the histories itself; write "memory", or leave it out'
+        yield ConfigError("broker.history", 'expected "memory" where broker.url is a Redis', '"database"', hint=hint)
+
+
+def check_workers(config: Config) -> Iterator[ConfigError]:
+    """The mistakes in how many processes there are and in their ports, for ``serve --workers`` too."""
+    count = config.workers.count
+    if count != 1 and config.broker.url == ALONE:
+        hint = 'Processes know of each other through Redis alone: "broker": {"url": "redis://localhost:6379"}'
+        yield ConfigError("workers.count", "expected 1 where broker.url is memory://", str(count), hint=hint)
+    yield from check_ports(config)
 
 
 def _check_patterns(path: str, patterns: Sequence[str]) -> Iterator[ConfigError]:

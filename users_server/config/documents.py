@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from users_server.config.environment import variable_of
-from users_server.config.fields import Group, ListOf, Setting
 from users_server.config.mistakes import MASK, join, mask_url
 from users_server.config.names import Field, fields_of
-from users_server.config.schemas import as_json
 from users_server.config.settings import Config
 from users_server.core.messages import JSON
+from users_server.schemas.settings import Group, ListOf, Setting, as_json
 
 WIDTH = 118
 
@@ -26,7 +25,7 @@ _EXAMPLE_HEAD = """\
 _DOCUMENT_HEAD = """\
 # Configuration
 
-<!-- Generated from the schema (users_server/config/schemas.py) by `users-server definitions`; do not edit. -->
+<!-- Generated from the schemas (users_server/config/schemas.py) by `users-server definitions`; do not edit. -->
 
 The server reads one file: `--config FILE`, else the one that `USERS_SERVER_CONFIG` names, else `config.json` in the
 current folder. It is JSON; comments, trailing commas and the rest of JSON5 are allowed. Make one with
@@ -38,8 +37,8 @@ An environment variable overrides its key. Two underscores separate section and 
 count, so that `USERS_SERVER__WEBSOCKET__SOCKETAPIKEY` is the same as `USERS_SERVER__WEBSOCKET__SOCKET_API_KEY`. Text is
 taken as it stands, without quotes; a list is JSON or, for texts, separated by commas.
 
-The files that `tls` and `tokens.keys` name are relative to the folder of the configuration file. The path in
-`database.url` is relative to the folder that the server is started in.
+The files that `tls`, `tokens.keys` and `apps.keyFile` name are relative to the folder of the configuration file. The
+path in `database.url` is relative to the folder that the server is started in.
 
 | key | type | default | environment variable | what it is |
 | --- | --- | --- | --- | --- |
@@ -103,7 +102,9 @@ def _written(settings: Any, group: Group | None) -> dict[str, JSON]:
     written: dict[str, JSON] = {}
     for key, field in fields_of(group).items():
         if key != "$schema":
-            written[key] = _written_value(getattr(settings, str(field.name)), field)
+            name = str(field.name)
+            value = settings[name] if isinstance(settings, Mapping) else getattr(settings, name)
+            written[key] = _written_value(value, field)
     return written
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from users_server.config.fields import Choice, Flag, Group, ListOf, Setting, Text
 from users_server.config.names import folded, near, settings
 from users_server.config.source import parse, untangle
 from users_server.core.messages import JSON
 from users_server.errors import ConfigError
+from users_server.schemas.settings import Choice, Flag, Group, ListOf, Setting, Text
 
 PREFIX = "USERS_SERVER__"
 
@@ -68,7 +68,11 @@ def _value(text: str, field: Setting, path: str, mistakes: list[ConfigError]) ->
 
 
 def _put(values: dict[str, JSON], path: str, value: JSON) -> None:
-    section, _, key = path.rpartition(".")
-    place = values.setdefault(section, {}) if section else values
+    *sections, key = path.split(".")
+    place: JSON = values
+    for section in sections:
+        if not isinstance(place, dict):
+            return
+        place = place.setdefault(section, {})
     if isinstance(place, dict):
         place[key] = value

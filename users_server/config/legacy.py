@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-_MAIL = "This version sends no mail; remove the key"
+_MAIL = 'Write "mail": {"transport": "smtp", "smtp": {"host": "…", "username": "…", "password": "…"}} instead'
 _FILES = "This version stores no files; remove the key"
-_CAPTCHA = "This version has no captcha; remove the key"
 _COLLECTIONS = "The names of collections are fixed; remove the key"
 _DATABASE = 'It is part of database.url now: "database": {"url": "mongodb://HOST:PORT/NAME"}'
 _CHAIN = "Append it to the file that tls.certificate names; remove the key"
@@ -35,20 +34,19 @@ LEGACY_KEYS: dict[str, str] = {
     "sessionDomain": "It is session.domain now",
     "sessionPersistent": "It is session.persistent now",
     "sessionLifetime": "It is session.lifetimeSeconds now",
-    "captchaPublicKey": _CAPTCHA,
-    "captchaPrivateKey": _CAPTCHA,
-    "emailAdmin": _MAIL,
-    "emailFrom": _MAIL,
+    "captchaPublicKey": "The page with the widget needs it, this server does not; remove the key",
+    "captchaPrivateKey": "It is captcha.secret now, with captcha.provider",
+    "emailAdmin": "It is mail.webmaster now",
+    "emailFrom": "It is mail.from now",
     "emailService": _MAIL,
     "emailServiceUser": _MAIL,
     "emailServicePassword": _MAIL,
-    "mail": _MAIL,
-    "google": "This version neither stores files nor sends mail; remove the key",
+    "google": "Mail is sent by mail.smtp; this version stores no files; remove the key",
     "bucket": _FILES,
     "keyFile": _FILES,
     "debugMode": 'Write "logging": {"level": "debug"} instead',
     "debug": 'Write "logging": {"level": "debug"} instead',
-    "activationURL": "This version sends no activation links; remove the key. accountRedirectURL is where people land",
+    "activationURL": "Links are made of http.publicURL and http.apiPrefix; accountRedirectURL is where people land",
     "websocket.host": "It is host now, at the top level",
     "websocket.ssl": _TLS,
     "session.sessionPath": "It is session.path now",

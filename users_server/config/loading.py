@@ -11,7 +11,6 @@ from marshmallow import ValidationError
 
 from users_server.config.checks import check, with_files
 from users_server.config.environment import override
-from users_server.config.fields import Group, ListOf, Setting
 from users_server.config.mistakes import ConfigErrors, describe, join
 from users_server.config.names import Field, fields_of, without_unknown
 from users_server.config.schemas import ConfigSchema
@@ -19,6 +18,7 @@ from users_server.config.settings import Config
 from users_server.config.source import find_config, parse, read_file, untangle
 from users_server.core.messages import JSON
 from users_server.errors import ConfigError
+from users_server.schemas.settings import Group, ListOf, Setting
 
 _ABSENT: Any = object()
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from users_server.config.fields import Group, ListOf, Setting
 from users_server.config.legacy import LEGACY_KEYS
 from users_server.config.mistakes import join
 from users_server.config.schemas import ConfigSchema
 from users_server.core.messages import JSON
 from users_server.errors import ConfigError
+from users_server.schemas.settings import Group, ListOf, Setting
 
 Field = Setting | Group
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, post_load
-
-from users_server.config import forms
-from users_server.config.fields import Choice, Flag, Group, ListOf, Number, Setting, Text, Whole
-from users_server.config.settings import BrokerSettings, Config, DatabaseSettings, LoggingSettings
-from users_server.core.messages import JSON
+from users_server.config.account_schemas import AccountKeysSection, CaptchaSection, MailSection
+from users_server.config.channel_schemas import (
+    HOW_TO_MAKE_A_KEY,
+    AppsSection,
+    BrokerSection,
+    ChannelsSection,
+    ProtocolsSection,
+    WorkersSection,
+)
+from users_server.config.content_schemas import FilesSection
+from users_server.config.settings import Config, DatabaseSettings, LoggingSettings
+from users_server.schemas import forms
+from users_server.schemas.settings import Choice, Conflict, Flag, Group, ListOf, Number, Section, Text, Whole, section
 from users_server.services.settings import (
     AdminUser,
+    AuditSettings,
     LoginLimits,
     PasswordSettings,
     SessionSettings,
@@ -27,67 +33,6 @@ from users_server.web.settings import Compatibility, HttpSettings, TlsSettings, 
 LARGEST = 1_073_741_824
 
 _LOCAL_ORIGINS = [r"^https?://localhost(:[0-9]+)?$", r"^https?://127\.0\.0\.1(:[0-9]+)?$"]
-_HOW_TO_MAKE_A_KEY = 'Make one: python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
-
-Conflict = tuple[str, str, str]
-"""A key of the section, the phrase that completes "expected …", and what to do."""
-
-S = TypeVar("S", bound="type[Section]")
-
-
-class Section(Schema):
-    """Loads into :attr:`settings`. A key that is left out has the default of that class, and of nothing else."""
-
-    settings: ClassVar[type]
-
-    class Meta:
-        unknown = RAISE
-
-    def conflicts(self, settings: Any) -> Iterator[Conflict]:
-        """What is wrong between settings that are right by themselves."""
-        yield from ()
-
-    @post_load
-    def build(self, data: Mapping[str, Any], **_: Any) -> Any:
-        data = {name: value for name, value in data.items() if name != "schema_url"}
-        settings = self.settings(**data)
-        messages = {key: [phrase, hint] for key, phrase, hint in self.conflicts(settings)}
-        if messages:
-            raise ValidationError(messages)
-        return settings
-
-
-def as_json(value: Any) -> JSON:
-    """A setting's value as it is written in config.json."""
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return [as_json(item) for item in value] if isinstance(value, tuple) else value
-
-
-def camel_case(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(word.capitalize() for word in others)
-
-
-def section(settings: type) -> Callable[[S], S]:
-    """Bind a schema to the dataclass that it loads into: keys are its names in camelCase, defaults are its own."""
-    defaults = {
-        field.name: field.default if field.default_factory is MISSING else field.default_factory()
-        for field in fields(settings)
-    }
-
-    def bind(schema: S) -> S:
-        schema.settings = settings
-        for name, field in schema._declared_fields.items():
-            field.data_key = field.data_key or camel_case(name)
-            default = defaults.get(name, MISSING)
-            if isinstance(field, Setting) and default is not MISSING and not is_dataclass(default):
-                field.metadata = {**field.metadata, "default": as_json(default)}
-        return schema
-
-    return bind
 
 
 def _patterns(description: str) -> ListOf:
@@ -131,6 +76,14 @@ class HttpSection(Section):
     max_body_bytes = Whole("The largest request body", 1, LARGEST)
     idle_timeout_seconds = Number("How long a kept connection may be silent between requests", 86_400, above=True)
     max_meta_bytes = Whole("The largest meta data of one account, as JSON", 2, LARGEST)
+    public_url = Text(
+        "Where browsers find this server, without http.apiPrefix, for the links in mails and the public URLs of files; "
+        "empty for http://localhost and the port",
+        '"" or a URL that begins with http:// or https://',
+        accepts=forms.is_web_url,
+        instance="https://api.example.com",
+        data_key="publicURL",
+    )
 
     def conflicts(self, settings: HttpSettings) -> Iterator[Conflict]:
         if settings.max_meta_bytes > settings.max_body_bytes:
@@ -192,16 +145,6 @@ class DatabaseSection(Section):
     )
 
 
-@section(BrokerSettings)
-class BrokerSection(Section):
-    url = Text(
-        "What joins several nodes; memory:// for one node alone",
-        '"memory://"',
-        accepts=forms.is_broker_url,
-        explain=forms.explain_broker,
-    )
-
-
 @section(SessionSettings)
 class SessionSection(Section):
     lifetime_seconds = Whole("How long a login lasts after its last use", 1, 315_360_000)
@@ -231,7 +174,7 @@ class TokenKeySection(Section):
         instance="HS256",
         explain=forms.explain_algorithm,
     )
-    secret = Text("HS256: at least 32 bytes", is_secret=True, explain=lambda _: _HOW_TO_MAKE_A_KEY)
+    secret = Text("HS256: at least 32 bytes", is_secret=True, explain=lambda _: HOW_TO_MAKE_A_KEY)
     public_key = _key_material(
         "RS256 and EdDSA: what verifies; PEM text, or a file beside config.json", instance="public.pem"
     )
@@ -275,6 +218,14 @@ class LoginLimitsSection(Section):
     failures_per_address = Whole("The same for one IP address", 1, 1_000_000)
     window_seconds = Whole("The window", 1, 86_400)
     max_entries = Whole("How many accounts and addresses are remembered", 1, 100_000_000)
+
+
+@section(AuditSettings)
+class AuditSection(Section):
+    retention_seconds = Whole("How long an entry of the audit log is kept", 60, 3_153_600_000)
+    max_entries = Whole("How many entries are kept; the oldest go first", 1, 1_000_000_000)
+    max_waiting = Whole("How many entries may wait for the database before new ones are dropped", 1, 10_000_000)
+    flush_seconds = Number("How long an entry may wait for others, to be written together", 60, above=True)
 
 
 @section(PasswordSettings)
@@ -327,12 +278,21 @@ class ConfigSchema(Section):
     http = Group(HttpSection, "The HTTP API")
     websocket = Group(WebSocketSection, "The Users Socket API")
     database = Group(DatabaseSection, "The store")
-    broker = Group(BrokerSection, "The bus between nodes")
+    broker = Group(BrokerSection, "What joins several nodes")
+    apps = Group(AppsSection, "Apps: tenants with keys and channels of their own")
+    channels = Group(ChannelsSection, "What may happen in channels")
+    protocols = Group(ProtocolsSection, "Wire protocols beside the Users Socket API")
+    workers = Group(WorkersSection, "Processes that share the ports of one server")
     session = Group(SessionSection, "Logins and their cookie SID")
     tokens = Group(TokensSection, "JSON Web Tokens, for sockets and services")
     admin_user = Group(AdminUserSection, "The super admin")
     login_limits = Group(LoginLimitsSection, "Brakes on guessing passwords")
+    audit = Group(AuditSection, "The audit log: who did what to whom, from where, and when")
     passwords = Group(PasswordsSection, "Passwords and their hashing")
+    mail = Group(MailSection, "Mail for registrations and new passwords")
+    account_keys = Group(AccountKeysSection, "How long the keys that are sent by mail are valid")
+    captcha = Group(CaptchaSection, "A captcha before a registration")
+    files = Group(FilesSection, "Buckets and files")
     tls = Group(TlsSection, "TLS for both ports")
     logging = Group(LoggingSection, "Logs, which go to standard error")
     account_redirect_url = Text(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, fields
 
 
 class Input(Schema):
-    """What a peer may send: unknown fields are ignored and never echoed (users-socket-api.md, Bad input)."""
+    """
+    What a peer may send: unknown fields are ignored and never echoed (users-socket-api.md, Bad input).
+
+    ``exactly_one`` names fields of which one must be there and no other, for the definitions.
+    """
+
+    exactly_one: ClassVar[tuple[str, ...]] = ()
 
     class Meta:
         unknown = EXCLUDE

@@ -62,8 +62,11 @@ def test_any_values(config: Any) -> None:
 @runs(deadline=None, max_examples=300)
 def test_any_value_for_any_setting(path: str, value: Any) -> None:
     config = copy.deepcopy(EXAMPLE)
-    section, _, key = path.rpartition(".")
-    (config[section] if section else config)[key] = value
+    *sections, key = path.split(".")
+    place = config
+    for section in sections:
+        place = place[section]
+    place[key] = value
     check(config)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import json5
 import pytest
 
+from tests.unit.config.defaults import defaults_in
 from users_server.config import (
     BrokerSettings,
     Config,
@@ -21,8 +23,8 @@ from users_server.config import (
     load_config,
     mask_url,
 )
-from users_server.config.fields import Group
 from users_server.config.names import fields_of, settings
+from users_server.schemas.settings import Group
 from users_server.services.settings import AdminUser, TokenKey, TokenSettings
 from users_server.web.settings import TlsSettings, WebSocketSettings
 
@@ -41,7 +43,7 @@ def test_the_documentation_is_in_step() -> None:
 def test_every_key_of_the_example_has_a_comment() -> None:
     lines = example_config().splitlines()
     keys = [index for index, line in enumerate(lines) if re.match(r'\s+"[^"]+": ', line)]
-    assert len(keys) == sum(1 for _ in settings()) + sum(isinstance(field, Group) for field in fields_of(None).values())
+    assert len(keys) == sum(1 for _ in settings()) + sum(1 for _ in groups(None))
     for index in keys:
         assert lines[index - 1].lstrip().startswith("// "), lines[index]
     assert max(map(len, lines)) <= 120
@@ -51,8 +53,12 @@ def test_the_documentation_has_a_row_for_each_setting() -> None:
     rows = [line for line in configuration_document().splitlines() if line.startswith("| `")]
     documented = [row.split("`")[1] for row in rows]
     assert [path for path in documented if "[]" not in path] == [path for path, _ in settings()]
-    assert [path for path in documented if "[]" in path] == [
-        f"tokens.keys[].{key}" for key in ("kid", "algorithm", "secret", "publicKey", "privateKey")
+    rule = ("pattern", "app", "historySize", "historySeconds", "presence", "publishers")
+    key = ("kid", "algorithm", "secret", "publicKey", "privateKey")
+    in_lists = [path for path in documented if "[]" in path]
+    assert [path for path in in_lists if not path.startswith("protocols.")] == [
+        *(f"channels.rules[].{name}" for name in rule),
+        *(f"tokens.keys[].{name}" for name in key),
     ]
 
 
@@ -69,7 +75,7 @@ def test_defaults_of_the_schema_are_those_of_the_classes(path: str) -> None:
     group: Group | None = None
     for key in path.split("."):
         field = fields_of(group)[key]
-        value = getattr(value, str(field.name))
+        value = value[key] if isinstance(value, Mapping) else getattr(value, str(field.name))
         group = field if isinstance(field, Group) else group
     plain = json.loads(json.dumps(value, default=lambda member: member.value))
     assert dict(settings())[path].default == plain
@@ -78,10 +84,18 @@ def test_defaults_of_the_schema_are_those_of_the_classes(path: str) -> None:
 def test_every_field_of_the_classes_is_a_setting() -> None:
     names = {str(field.name) for field in fields_of(None).values()} - {"schema_url"}
     assert {field.name for field in dataclasses.fields(Config)} == names | {"conformance"}
-    for section in fields_of(None).values():
-        if isinstance(section, Group):
-            settings_class = section.schema.settings
+    for section in groups(None):
+        settings_class = section.schema.settings
+        if settings_class is not dict:
             assert {field.name for field in dataclasses.fields(settings_class)} == set(section.schema.fields)
+
+
+def groups(group: Group | None) -> Iterator[Group]:
+    """All sections, and the sections in them."""
+    for field in fields_of(group).values():
+        if isinstance(field, Group):
+            yield field
+            yield from groups(field)
 
 
 SECRETS = Config(
@@ -117,7 +131,7 @@ def test_an_empty_secret_shows_as_empty() -> None:
 def test_the_effective_configuration_is_one(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(effective_config(Config())))
-    assert load_config(path, {}) == Config()
+    assert load_config(path, {}) == defaults_in(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.config.defaults import defaults_in
 from users_server.config import Config, ConfigErrors, load_config
 from users_server.config.environment import variable_of
 from users_server.config.names import settings
@@ -107,7 +108,7 @@ def test_other_variables_are_none_of_ours(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text("{}")
     others = {"USERS_SERVER_PORT": "tcp://10.0.0.1:80", "USERS_SERVER_DEBUG": "1", "PATH": "/bin"}
-    assert load_config(path, others) == Config()
+    assert load_config(path, others) == defaults_in(tmp_path)
 
 
 def test_every_setting_has_its_variable() -> None:
@@ -115,3 +116,16 @@ def test_every_setting_has_its_variable() -> None:
     assert len(variables) == len(set(variables))
     assert "USERS_SERVER__WEBSOCKET__MAX_CONNECTIONS_PER_ADDRESS" in variables
     assert "USERS_SERVER__ACCOUNT_REDIRECT_URL" in variables
+    assert "USERS_SERVER__CHANNELS__LIMITS__PER_CONNECTION" in variables
+
+
+def test_a_setting_of_a_section_in_a_section(tmp_path: Path) -> None:
+    text = '{"channels": {"limits": {"members": 5}}}'
+    limits = load(tmp_path, text, CHANNELS__LIMITS__PER_CONNECTION="7").channels.limits
+    assert (limits.members, limits.per_connection) == (5, 7)
+
+
+def test_a_section_in_a_section_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        load(tmp_path, '{"channels": {"limits": 5}}', CHANNELS__LIMITS__PER_CONNECTION="7")
+    assert [mistake.path for mistake in caught.value.mistakes] == ["channels.limits"]

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tests.launcher import Certificate
+from tests.unit.config.defaults import defaults_in
 from users_server.config import Config, ConfigErrors, load_config
 from users_server.services.settings import TokenKey
 from users_server.web.settings import Compatibility, HttpSettings, UserEvents
@@ -24,7 +25,7 @@ def load(folder: Path, text: str, **environ: str) -> Config:
 
 
 def test_an_empty_object_is_all_defaults(tmp_path: Path) -> None:
-    assert load(tmp_path, "{}") == Config()
+    assert load(tmp_path, "{}") == defaults_in(tmp_path)
 
 
 def test_comments_trailing_commas_and_a_byte_order_mark(tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ def test_comments_trailing_commas_and_a_byte_order_mark(tmp_path: Path) -> None:
 
 
 def test_the_schema_key_is_for_editors(tmp_path: Path) -> None:
-    assert load(tmp_path, '{"$schema": "definitions/config.schema.json"}') == Config()
+    assert load(tmp_path, '{"$schema": "definitions/config.schema.json"}') == defaults_in(tmp_path)
 
 
 def test_choices_become_members(tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_the_example_loads_as_it_stands() -> None:
         http=dataclasses.replace(config.http, approved_domains=()),
         websocket=dataclasses.replace(config.websocket, approved_socket_domains=()),
     )
-    assert rest == Config(), "but for the origins, the example is what is in effect without a file"
+    assert rest == defaults_in(ROOT), "but for the origins, the example is what is in effect without a file"
 
 
 def test_the_seeds_own_patterns_load(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """
-The kinds of settings.
+How settings are written in config.json: the kinds of settings, and sections that load into frozen dataclasses.
 
 Rule: whatever is wrong with a value, the field's message is ``expected``, one phrase that completes "expected …". So a
 mistake reads the same whether the type, the range or the form is wrong.
@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, TypedDict, Unpack
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, is_dataclass
+from dataclasses import fields as dataclass_fields
+from typing import Any, ClassVar, TypedDict, TypeVar, Unpack
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
 from users_server.core.messages import JSON
 
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+Conflict = tuple[str, str, str]
+"""A key of the section, the phrase that completes "expected …", and what to do."""
+
+S = TypeVar("S", bound="type[Section]")
 
 
 class About(TypedDict, total=False):
@@ -172,3 +179,58 @@ class Group(fields.Nested):
     def __init__(self, schema: type[Schema], description: str, *, data_key: str | None = None) -> None:
         self.description = description
         super().__init__(schema, data_key=data_key, metadata={"description": description})
+
+
+class Section(Schema):
+    """Loads into :attr:`settings`. A key that is left out has the default of that class, and of nothing else."""
+
+    settings: ClassVar[type]
+
+    class Meta:
+        unknown = RAISE
+
+    def conflicts(self, settings: Any) -> Iterator[Conflict]:
+        """What is wrong between settings that are right by themselves."""
+        yield from ()
+
+    @post_load
+    def build(self, data: Mapping[str, Any], **_: Any) -> Any:
+        data = {name: value for name, value in data.items() if name != "schema_url"}
+        settings = self.settings(**data)
+        messages = {key: [phrase, hint] for key, phrase, hint in self.conflicts(settings)}
+        if messages:
+            raise ValidationError(messages)
+        return settings
+
+
+def as_json(value: Any) -> JSON:
+    """A setting's value as it is written in config.json."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return [as_json(item) for item in value] if isinstance(value, tuple) else value
+
+
+def camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+def section(settings: type) -> Callable[[S], S]:
+    """Bind a schema to the dataclass that it loads into: keys are its names in camelCase, defaults are its own."""
+    defaults = {
+        field.name: field.default if field.default_factory is MISSING else field.default_factory()
+        for field in dataclass_fields(settings)
+    }
+
+    def bind(schema: S) -> S:
+        schema.settings = settings
+        for name, field in schema._declared_fields.items():
+            field.data_key = field.data_key or camel_case(name)
+            default = defaults.get(name, MISSING)
+            if isinstance(field, Setting) and default is not MISSING and not is_dataclass(default):
+                field.metadata = {**field.metadata, "default": as_json(default)}
+        return schema
+
+    return bind

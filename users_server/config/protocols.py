@@ -1,0 +1,10 @@
+"""The folders of ``protocols/`` that this server speaks: the only place that names one."""
+
+from __future__ import annotations
+
+from users_server.protocols.base import ProtocolFolder
+from users_server.protocols.relay import PROTOCOL as RELAY
+from users_server.protocols.watch import PROTOCOL as WATCH
+
+PROTOCOLS: tuple[ProtocolFolder, ...] = (RELAY, WATCH)
+"""Each has its section ``protocols.<name>``. The Users Socket API is no folder among them: it is always spoken."""
