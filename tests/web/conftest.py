@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
+from tests.contract.conftest import database, mongodb_database, mongodb_server, sqlite_database
+from tests.contract.databases import Database
 from tests.web.site import Site, SiteMaker
+
+__all__ = ["database", "mongodb_database", "mongodb_server", "sqlite_database"]
 
 
 @pytest.fixture
@@ -32,4 +36,21 @@ def make_site(io_loop: IOLoop, tmp_path: Path) -> Iterator[SiteMaker]:
 @pytest.fixture
 def site(io_loop: IOLoop, make_site: SiteMaker) -> Site:
     started: Site = io_loop.run_sync(make_site)
+    return started
+
+
+@pytest.fixture
+def make_any_site(make_site: SiteMaker, database: Database) -> SiteMaker:
+    """As ``make_site``, once on each store."""
+
+    async def make(**settings: Any) -> Site:
+        return await make_site(store_of=database.store, **settings)
+
+    return make
+
+
+@pytest.fixture
+def any_site(io_loop: IOLoop, make_any_site: SiteMaker) -> Site:
+    """As ``site``, once on each store."""
+    started: Site = io_loop.run_sync(make_any_site)
     return started

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.web.site import API_KEY, Site, SiteMaker
+from users_server.core.acceptance import Accepted
 from users_server.core.connection import Connection
 from users_server.core.messages import DEFAULT_APP, Identity, Publication
 from users_server.web.settings import Compatibility, HttpSettings
@@ -51,7 +52,9 @@ def enter(
         connected_at=site.clock.monotonic(),
     )
     connection.messages_in = messages
-    site.node.connect(connection, channels)
+    site.node.connect(connection)
+    for channel in channels:
+        assert isinstance(site.node.subscribe(connection, channel, lambda _subscribed: None), Accepted)
 
 
 async def ask(site: Site, query: str = "") -> dict[str, Any]:

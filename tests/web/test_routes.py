@@ -8,54 +8,29 @@ from typing import Any
 import pytest
 from marshmallow import EXCLUDE
 
-from tests.web.site import API_KEY, PASSWORD, Site
+from tests.web import described
+from tests.web.calls import BODIES, QUERIES, SPECIAL, call, prepare
+from tests.web.site import API_KEY, Site
 from users_server.schemas.answers import RefusalAnswer
 from users_server.web.routes import ROUTES, Route, Who, methods_at, normalise_prefix
 
-LOGIN = {"username": "alice", "password": PASSWORD}
-CALLS: dict[tuple[str, str], tuple[str, Any]] = {
-    ("GET", "/authenticated"): ("/authenticated?verbose=true", None),
-    ("GET", "/who-am-i"): ("/who-am-i", None),
-    ("POST", "/users/login"): ("/users/login", LOGIN),
-    ("POST", "/logout"): ("/logout", None),
-    ("GET", "/logout"): ("/logout", None),
-    ("POST", "/tokens"): ("/tokens", None),
-    ("GET", "/users"): ("/users?verbose=true", None),
-    ("POST", "/users"): ("/users", {"username": "dora", "email": "dora@example.com", "password": "x"}),
-    ("GET", "/users/:user"): ("/users/alice", None),
-    ("DELETE", "/users/:user"): ("/users/alice", None),
-    ("PUT", "/users/:user/approve-activation"): ("/users/carol/approve-activation", None),
-    ("GET", "/sessions"): ("/sessions", None),
-    ("DELETE", "/sessions/:id"): ("/sessions/{session}", None),
-    ("GET", "/users/:user/meta"): ("/users/alice/meta", None),
-    ("GET", "/users/:user/meta/:name"): ("/users/alice/meta/a", None),
-    ("POST", "/users/:user/meta"): ("/users/alice/meta", None),
-    ("POST", "/users/:user/meta/:name"): ("/users/alice/meta/a", {"value": 1}),
-    ("POST", "/events"): ("/events", {"eventType": 1, "username": "x"}),
-    ("GET", "/healthz"): ("/healthz", None),
-    ("GET", "/readyz"): ("/readyz", None),
-    ("GET", "/metrics"): ("/metrics", None),
-    ("GET", "/busiest"): ("/busiest", None),
-}
+
+def name_of(route: Route) -> str:
+    return f"{route.method} {route.path}"
 
 
-def test_every_route_is_called_below() -> None:
-    assert {(route.method, route.path) for route in ROUTES} >= set(CALLS)
-    assert [route for route in ROUTES if (route.method, route.path) not in CALLS] == []
+def test_what_is_said_of_calls_is_said_of_routes() -> None:
+    assert set(SPECIAL) | set(QUERIES) <= {route.path for route in ROUTES}
+    assert set(BODIES) <= {name_of(route) for route in ROUTES}
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize("route", ROUTES, ids=name_of)
 async def test_answers_have_the_shape_of_their_schema(site: Site, route: Route) -> None:
-    await site.add_inactive("carol")
-    cookie = await site.login("chief")
-    session = (await site.ask("GET", "/sessions", cookie=cookie)).json["data"][0]["sessionId"]
-    path, body = CALLS[route.method, route.path]
-    path = path.format(session=session)
-    headers = {"users-api-key": API_KEY} if route.who is Who.TRUSTED else {}
-    reply = await site.ask(route.method, path, body, cookie=cookie, headers=headers)
-    assert reply.status == 200
-    assert reply.headers["Content-Type"].startswith(route.content_type)
+    visit = await prepare(site)
+    reply = await call(site, route, visit.values, visit.cookie)
+    assert reply.status == 200, reply
+    described.check(route, reply)
     if route.answer is not None:
         assert route.answer().validate(reply.json) == {}
         assert reply.json["error"] is False
@@ -63,15 +38,39 @@ async def test_answers_have_the_shape_of_their_schema(site: Site, route: Route) 
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize(
-    "route", [route for route in ROUTES if route.who is not Who.ALL], ids=lambda route: f"{route.method} {route.path}"
-)
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.who is not Who.ALL], ids=name_of)
 async def test_refusals_have_the_shape_of_theirs(site: Site, route: Route) -> None:
-    path, body = CALLS[route.method, route.path]
-    reply = await site.ask(route.method, path.format(session="x"), body)
+    reply = await call(site, route, {}, None)
     assert reply.status == 401
+    described.check(route, reply)
     assert RefusalAnswer(unknown=EXCLUDE).validate(reply.json) == {}
     assert reply.json == {"message": "You must be logged in to make this request", "error": True} | dict(route.failure)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.parameters or route.request], ids=name_of)
+async def test_refusals_of_nonsense_are_described(site: Site, route: Route) -> None:
+    """Parameters that name nothing, and bodies that are no JSON, too long, or of another kind."""
+    cookie = await site.login("chief")
+    headers = {"users-api-key": API_KEY} if route.who is Who.TRUSTED else {}
+    nowhere = "/".join("nothing" if part.startswith(":") else part for part in route.path.split("/"))
+    for raw, content_type in NONSENSE:
+        typed = {**headers, "Content-Type": content_type} if raw else headers
+        reply = await site.ask(route.method, nowhere, cookie=cookie, headers=typed, raw=raw or None)
+        described.check(route, reply)
+    if route.request is not None and not route.takes_stream:
+        for wrong in wrong_bodies(route):
+            described.check(route, await site.ask(route.method, nowhere, wrong, cookie=cookie, headers=headers))
+
+
+NONSENSE = [(b"", ""), (b"{", "application/json"), (b"[]", "application/json"), (b"a=b", "text/plain")]
+
+
+def wrong_bodies(route: Route) -> list[Any]:
+    """Every field with values of kinds that it is not made for."""
+    assert route.request is not None
+    names = [field.data_key or name for name, field in route.request().fields.items()]
+    return [dict.fromkeys(names, value) for value in (None, 5, [[]], {"a": 1}, "\0")] + [{"unknown": 1}]
 
 
 def test_rows_are_unique_and_described() -> None:
@@ -101,5 +100,5 @@ def test_normalise_prefix(prefix: str, expected: str) -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_every_route_is_in_the_docs(route: Route) -> None:
-    docs = (Path(__file__).parents[2] / "docs" / "users.md").read_text(encoding="utf-8")
+    docs = "".join(path.read_text(encoding="utf-8") for path in (Path(__file__).parents[2] / "docs").glob("*.md"))
     assert f"`{route.method} {route.path}`" in docs or f"{route.method} `{route.path}`" in docs

@@ -252,7 +252,10 @@ async def test_removing_oneself(site: Site) -> None:
     cookie = await site.login("alice")
     reply = await site.ask("DELETE", "/users/alice@example.com", cookie=cookie)
     assert reply.json == {"message": "User alice has been removed", "error": False}
-    assert site.listener.events[1:] == [("Logout", {"username": "alice"}), ("Removed", {"username": "alice"})]
+    events = [event for event, _ in site.listener.events]
+    assert events == ["Login", "Logout", "BucketRemoved", "Removed"]
+    assert site.listener.events[1] == ("Logout", {"username": "alice"})
+    assert site.listener.events[3] == ("Removed", {"username": "alice"})
     assert (await site.ask("GET", "/authenticated", cookie=cookie)).json["authenticated"] is False
 
 

@@ -111,6 +111,7 @@ def test_extra_fields_are_never_echoed(client: RawClient) -> None:
 def test_others_may_not(people: People, owner: Person, client: RawClient) -> None:
     client.ask(eventType=9, val={"mine": 1})
     stranger = f"/?token={make_token(people.register().username)}"
+    client.events_until_echo("the stranger has a bucket")
     with people.server.connect(stranger) as other, people.server.connect() as anonymous:
         for asker in (other, anonymous):
             for form in ({}, {"property": "mine"}, {"property": "mine", "val": 2}, {"val": {}}):

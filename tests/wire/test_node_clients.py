@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -16,43 +13,12 @@ import pytest
 from tests.launcher import Certificate
 from tests.raw_client import RawClient
 from tests.server_process import EVIL_ORIGIN, ORIGIN, ServerProcess
-from tests.wire.node_client import FOLDER, NodeClient, command, environment
+from tests.wire.node_client import NodeClient, command, environment
 from tests.wire.people import People, make_token
 
 pytestmark = pytest.mark.node
 
 LIBRARIES = ("ws", "undici", "node")
-
-
-def missing(reason: str) -> None:
-    """On somebody's machine a skip, in CI a failure."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def node() -> str:
-    """Node, with the packages installed that package.json pins."""
-    program, npm = shutil.which("node"), shutil.which("npm")
-    if not program or not npm:
-        missing("Node.js and npm are not installed")
-    assert program
-    assert npm
-    wanted = json.loads((FOLDER / "package.json").read_text(encoding="utf-8"))["devDependencies"]
-    if {name: installed(name) for name in wanted} != wanted:
-        result = subprocess.run([npm, "ci"], cwd=FOLDER, capture_output=True, text=True, timeout=300)
-        if result.returncode:
-            missing(f"npm ci failed: {result.stderr.strip()[-500:]}")
-    return program
-
-
-def installed(name: str) -> str | None:
-    try:
-        package = (FOLDER / "node_modules" / name / "package.json").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    return str(json.loads(package)["version"])
 
 
 Opener = Callable[..., AbstractContextManager[NodeClient]]
@@ -150,9 +116,10 @@ def test_a_foreign_origin_sees_1008_and_nothing_else(
 
 
 def test_a_login_is_heard(opened: Opener, people: People) -> None:
+    person = people.register()
     with opened() as client:
         client.wait_open()
-        person = people()
+        person = person.log_in_again()
         assert client.read_event() == {"eventType": 1, "username": person.username}
         person.http.request("POST", "/logout")
         assert client.read_event() == {"eventType": 2, "username": person.username}

@@ -122,3 +122,10 @@ def validate(schema: type[Schema] | None, value: JSON, *, max_items: int = 0) ->
         return schema(many=isinstance(value, list)).load(value)
     except ValidationError as error:
         raise InvalidPayload(error.messages_dict, "The request has invalid fields") from None
+
+
+def with_text_keys(value: Any) -> Any:
+    """marshmallow's messages with the indices of lists as text, which JSON needs."""
+    if isinstance(value, dict):
+        return {str(key): with_text_keys(item) for key, item in value.items()}
+    return value

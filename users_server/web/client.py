@@ -27,10 +27,14 @@ class ServerAway(BackendError):
 
 
 class ServerRefused(UsersServerError):
-    """The server answered, and the answer is no."""
+    """The server answered, and the answer is no. ``code`` is that of the close, where a socket was closed."""
 
     reason = "server_refused"
     default_message = "The server refused"
+
+    def __init__(self, message: str | None = None, *, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def trust_certificate(settings: TlsSettings) -> ssl.SSLContext | None:
 
 async def post_event(target: Target, event: Mapping[str, JSON]) -> None:
     """
-    POST ``event`` to ``target``, the URL of ``/events``. Returns when the server has accepted it.
+    POST ``event`` to ``target``, the URL of ``/events`` or of an app's events. Returns when it was accepted.
 
     Raises:
         ServerAway: If nothing answers there.
@@ -149,7 +153,7 @@ def _check_close(socket: WebSocketClientConnection) -> None:
         raise ServerAway("The connection broke")
     if socket.close_code != NORMAL_CLOSURE:
         reason = socket.close_reason or "no reason given"
-        raise ServerRefused(f"The server closed the connection: {reason} ({socket.close_code})")
+        raise ServerRefused(f"The server closed the connection: {reason} ({socket.close_code})", code=socket.close_code)
 
 
 def _away(url: str, error: BaseException | None) -> ServerAway:

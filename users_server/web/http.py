@@ -12,14 +12,16 @@ Rules of this file:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
 import structlog
-from tornado.web import HTTPError, RequestHandler, stream_request_body
+from tornado.web import HTTPError, stream_request_body
 
+from users_server.core.apps import App
 from users_server.core.messages import ANONYMOUS, JSON, Identity
 from users_server.errors import (
     BackendError,
@@ -32,12 +34,15 @@ from users_server.errors import (
     UsersServerError,
 )
 from users_server.schemas.json_text import encode
-from users_server.web.body import DISCARD_FACTOR, Body, check_content_type, decode, validate
+from users_server.services.app_key import app_key_of
+from users_server.services.audit import Action
+from users_server.services.credentials import SESSION_COOKIE, Credentials
+from users_server.web.body import DISCARD_FACTOR, Body, check_content_type, decode, validate, with_text_keys
 from users_server.web.context import HttpContext
 from users_server.web.cors import cors_headers, is_foreign, preflight_headers
-from users_server.web.credentials import SESSION_COOKIE, Credentials
 from users_server.web.metrics import UNMATCHED
-from users_server.web.route import Answer, BareAnswer, Call, Route, SessionCookie, Who
+from users_server.web.route import Answer, BareAnswer, Call, Redirect, Route, SessionCookie, Who
+from users_server.web.streaming import BodyStream, FileAnswer, StreamingHandler
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -65,6 +70,7 @@ STATUS: Mapping[str, int] = {
     "slow_consumer": 408,
     "stale": 408,
     "server_full": 503,
+    "app_gone": 404,
     "policy": 429,
     "unavailable": 503,
     "store_unavailable": 503,
@@ -86,7 +92,7 @@ class MethodNotAllowed(ClientError):
 
 
 @stream_request_body
-class ResourceHandler(RequestHandler):
+class ResourceHandler(StreamingHandler):
     """
     Everything at one path: finds the row for the method, lets the request in or not, and writes what comes out.
 
@@ -109,17 +115,40 @@ class ResourceHandler(RequestHandler):
         """Nothing here may be stored, so nothing is compared either."""
 
     def prepare(self) -> None:
+        row = self._routes.get(self.request.method or "")
+        if row is not None and row[0].takes_stream:
+            self._prepare_stream(*row)
+            return
         self.request.connection.set_max_body_size(self._body.limit * DISCARD_FACTOR)  # type: ignore[union-attr]
         if self._body.is_hopeless(self.request.headers.get("Content-Length")):
             self._refuse(self._body.refusal())
 
-    def data_received(self, chunk: bytes) -> None:
+    def _prepare_stream(self, route: Route, fixed: Mapping[str, str]) -> None:
+        self._route = route
+        settings = self._context.content.settings
+        self._body = Body(settings.max_request_bytes)
+        if self._body.is_hopeless(self.request.headers.get("Content-Length")):
+            self._refuse(self._body.refusal())
+            return
+        stream = BodyStream(settings.max_request_bytes, settings.upload_idle_seconds)
+        path = {**self.path_kwargs, **fixed}
+        self._begin_stream(stream, lambda: self._answer(route, path), timeout_seconds=settings.upload_timeout_seconds)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        if self._stream is not None:
+            return self._stream.put(chunk)
         self._body.add(chunk)
+        return None
 
     async def _respond(self, **path: str) -> None:
         try:
             self._route, fixed = self._find_route()
-            answer = await self._answer(self._route, {**path, **fixed})
+            answer = await (self._streamed() if self._stream else self._answer(self._route, {**path, **fixed}))
+            if isinstance(answer, FileAnswer):
+                self._set_cors_headers()
+                self._proper_status = answer.status
+                await self._send_file(answer, idle_seconds=self._context.http.idle_timeout_seconds)
+                return
         except UsersServerError as error:
             if STATUS[error.reason] >= 500 and not error.is_temporary:
                 raise
@@ -143,19 +172,38 @@ class ResourceHandler(RequestHandler):
         self._set_proper_status(204)
         await self.finish()
 
-    async def _answer(self, route: Route, path: Mapping[str, str]) -> Answer | BareAnswer:
-        identity = ANONYMOUS if route.is_operation else await self._let_in(route)
+    async def _answer(self, route: Route, path: Mapping[str, str]) -> Answer | BareAnswer | Redirect | FileAnswer:
+        identity, app = (
+            (ANONYMOUS, None) if route.is_operation or route.is_anonymous else await self._let_in(route, path)
+        )
+        address, user_agent = self.request.remote_ip or "", self.request.headers.get("User-Agent", "")
         call = Call(
             context=self._context,
-            identity=identity,
+            identity=replace(identity, address=address, user_agent=user_agent),
             path=path,
             query=validate(route.query, self._query()),
             body=self._read_body(route),
-            address=self.request.remote_ip or "",
-            user_agent=self.request.headers.get("User-Agent", ""),
+            address=address,
+            user_agent=user_agent,
             accept=self.request.headers.get("Accept", ""),
+            origin=self.request.headers.get("Origin", ""),
+            app=app,
+            method=self.request.method or "",
+            version=self.request.version,
+            headers=self.request.headers,
+            body_stream=self._stream,
         )
-        return await route.handler(call)
+        answer = await route.handler(call)
+        if route.action is not None:
+            self._record(route.action, call)
+        return answer
+
+    def _record(self, action: Action, call: Call) -> None:
+        """Whom it is about stands in the path, else in the body, else it is about the caller."""
+        body = call.body if isinstance(call.body, dict) else {}
+        name = call.path.get("user") or body.get("user") or call.identity.username or ""
+        details = {key: value for key, value in call.path.items() if key != "user"}
+        self._context.safety.audit.record(action, name=name, by=call.identity, details=details)
 
     def _find_route(self) -> tuple[Route, Mapping[str, str]]:
         allowed = self._allowed_methods()
@@ -172,19 +220,27 @@ class ResourceHandler(RequestHandler):
             methods.add("HEAD")
         return sorted(methods)
 
-    async def _let_in(self, route: Route) -> Identity:
+    async def _let_in(self, route: Route, path: Mapping[str, str]) -> tuple[Identity, App | None]:
+        """Who the caller is and, of a route for ``Who.APP``, the app that he may use."""
         context = self._context
-        credentials = Credentials.of(self.request)
+        credentials = Credentials.of_headers(self.request.headers)
         # a GET of a foreign page does harm with the user's cookie only; other methods are refused outright
-        may_be_forged = route.is_unsafe and (route.method != "GET" or credentials.cookie is not None)
+        is_dangerous = route.is_unsafe and not route.is_link
+        may_be_forged = is_dangerous and (route.method != "GET" or credentials.cookie is not None)
         if may_be_forged and is_foreign(self.request.headers, context.origins):
             raise PermissionDenied("Requests from this origin are not allowed")
+        app_key = app_key_of(self.request.headers, path["app"]) if route.who is Who.APP else None
+        if app_key is not None:
+            return ANONYMOUS, await context.apps.admit(path["app"], by=ANONYMOUS, api_key=app_key)
         identity = await context.identities.identify(
             cookie=credentials.cookie, token=credentials.token, api_key=credentials.api_key
         )
         check_caller(Who.ALL if route.is_open_in_webinate and context.is_webinate else route.who, identity)
         await self._keep_cookie_alive(identity, credentials)
-        return identity
+        if route.who is not Who.APP:
+            return identity, None
+        is_operator = context.identities.is_api_key(credentials.api_key)
+        return identity, await context.apps.admit(path["app"], by=identity, api_key=None, is_operator=is_operator)
 
     async def _keep_cookie_alive(self, identity: Identity, credentials: Credentials) -> None:
         """The session's expiry slides with its use, so the end of a persistent cookie in the browser must slide too."""
@@ -200,6 +256,8 @@ class ResourceHandler(RequestHandler):
         return {name: self.get_query_arguments(name, strip=False)[-1] for name in self.request.query_arguments}
 
     def _read_body(self, route: Route) -> Any:
+        if route.takes_stream:
+            return {}
         text = self._body.bytes()
         if text and route.method != "GET":
             check_content_type(self.request.headers.get("Content-Type"), is_lenient=self._context.is_webinate)
@@ -207,8 +265,15 @@ class ResourceHandler(RequestHandler):
             return {}
         return validate(route.request, decode(text, may_be_list=route.max_items > 0), max_items=route.max_items)
 
-    def _send(self, route: Route, answer: Answer | BareAnswer) -> None:
+    def _send(self, route: Route, answer: Answer | BareAnswer | Redirect) -> None:
+        if isinstance(answer, Redirect):
+            self._set_proper_status(302)
+            self.set_header("Location", answer.location)
+            self.set_header("Referrer-Policy", "no-referrer")
+            self.finish()
+            return
         if isinstance(answer, BareAnswer):
+            self._set_headers(answer.headers)
             self._write(200, answer.body, answer.content_type)
             return
         if answer.cookie is not None:
@@ -270,12 +335,15 @@ class ResourceHandler(RequestHandler):
 
     def _write(self, status: int, body: bytes, content_type: str) -> None:
         self._set_proper_status(status)
-        if self._context.is_webinate and not (self._route and self._route.is_operation):
+        if self._context.is_webinate and not (self._route and (self._route.is_operation or self._route.keeps_status)):
             self.set_status(200)
         if not (self._route and self._route.is_operation):
-            self._set_headers(cors_headers(self.request.headers.get("Origin"), self._context.origins))
+            self._set_cors_headers()
         self.set_header("Content-Type", content_type)
         self.finish(body)
+
+    def _set_cors_headers(self) -> None:
+        self._set_headers(cors_headers(self.request.headers.get("Origin"), self._context.origins))
 
     def _set_proper_status(self, status: int) -> None:
         self._proper_status = status
@@ -326,13 +394,7 @@ def check_caller(who: Who, identity: Identity) -> None:
         Who.ADMIN: identity.is_admin,
         Who.TRUSTED: identity.is_trusted,
         Who.OPERATOR: identity.is_trusted or identity.is_admin,
+        Who.APP: True,
     }
     if not is_allowed[who]:
         raise PermissionDenied
-
-
-def with_text_keys(value: Any) -> Any:
-    """marshmallow's messages with the indices of lists as text, which JSON needs."""
-    if isinstance(value, dict):
-        return {str(key): with_text_keys(item) for key, item in value.items()}
-    return value

@@ -9,9 +9,15 @@ from typing import Any, TypeAlias
 
 from marshmallow import Schema
 
+from users_server.core.apps import App
 from users_server.core.messages import JSON, Identity
 from users_server.schemas.answers import MessageAnswer
+from users_server.services.audit import Action
 from users_server.web.context import HttpContext
+from users_server.web.streaming import BodyStream, FileAnswer
+
+ANY_TYPE = "*/*"
+"""The content type of a route that answers with a file."""
 
 
 class Who(enum.Enum):
@@ -19,7 +25,9 @@ class Who(enum.Enum):
     Who may call a route (users-http-api.md, the column "who").
 
     Checked before the handler runs. ``OWNER`` asks for somebody who is known; whether he owns what he asks for, only
-    the service can say. ``OPERATOR`` is an admin, or a trusted caller such as ``users-server top``.
+    the service can say. ``OPERATOR`` is an admin, or a trusted caller such as ``users-server top``. ``APP`` is a caller
+    with the API key of the app in the path, or the app's owner, or an admin, or an internal
+    service with the API key of the server.
     """
 
     ALL = "all"
@@ -28,6 +36,7 @@ class Who(enum.Enum):
     ADMIN = "admin"
     TRUSTED = "trusted"
     OPERATOR = "operator"
+    APP = "app"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,10 @@ class Call:
         query: What the route's query schema made of the query; empty without one.
         body: What the route's request schema made of the body; a list of that where the client sent one.
         address: The client's address, behind a trusted proxy the one that the proxy names.
+        origin: Of the page that sent the request, if a page did.
+        app: Of a route for ``Who.APP``: the app in the path, which the caller may use.
+        version: Of HTTP, for instance ``HTTP/1.1``.
+        body_stream: Of a route that ``takes_stream``.
     """
 
     context: HttpContext
@@ -50,6 +63,26 @@ class Call:
     address: str
     user_agent: str
     accept: str
+    origin: str = ""
+    app: App | None = None
+    method: str = "GET"
+    version: str = "HTTP/1.1"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body_stream: BodyStream | None = None
+
+    @property
+    def stream(self) -> BodyStream:
+        """:attr:`body_stream` of a route that ``takes_stream``."""
+        if self.body_stream is None:
+            raise LookupError("The route does not take its body as a stream")
+        return self.body_stream
+
+    @property
+    def admitted_app(self) -> App:
+        """:attr:`app` of a route for ``Who.APP``."""
+        if self.app is None:
+            raise LookupError("The route is not for Who.APP")
+        return self.app
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +119,17 @@ class BareAnswer:
 
     body: bytes
     content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler: TypeAlias = "Callable[[Call], Awaitable[Answer | BareAnswer]]"
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """An answer that leads a person elsewhere: status 302, in every compatibility."""
+
+    location: str
+
+
+Handler: TypeAlias = "Callable[[Call], Awaitable[Answer | BareAnswer | Redirect | FileAnswer]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +149,13 @@ class Route:
         failure: Fields of every refusal by this route, beside ``message`` and ``error``.
         max_items: If not 0, the body may also be a list of up to so many objects of ``request``.
         changes_state: Whether a foreign origin is refused; by default by the method.
+        is_link: People come here by a link in a mail, from whatever page shows it; what they may do is in the link.
         is_open_in_webinate: In that compatibility everybody may call it.
         is_operation: For the operator's tools: not below the prefix, never identified, always with the proper code.
+        is_anonymous: Nobody is identified, so that others may keep the answer.
+        takes_stream: The handler is called before the body has come, and reads it from ``Call.stream``.
+        keeps_status: Its refusals have the proper code in every compatibility.
+        action: What the audit log says when it has succeeded, where the service does not know the caller's address.
     """
 
     method: str
@@ -126,8 +172,13 @@ class Route:
     failure: Mapping[str, JSON] = field(default_factory=dict)
     max_items: int = 0
     changes_state: bool | None = None
+    is_link: bool = False
     is_open_in_webinate: bool = False
     is_operation: bool = False
+    is_anonymous: bool = False
+    takes_stream: bool = False
+    keeps_status: bool = False
+    action: Action | None = None
 
     @property
     def is_unsafe(self) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 from tornado.httpserver import HTTPServer
@@ -16,11 +17,13 @@ from tornado.routing import URLSpec
 from tornado.web import Application, RequestHandler
 
 from users_server.errors import StartupError
+from users_server.protocols.base import Mount
 from users_server.web.settings import HttpSettings, TlsSettings, WebSocketSettings
 from users_server.web.websocket.direct_door import DirectDoor
 from users_server.web.websocket.entrance import Entrance
 from users_server.web.websocket.front_door import FrontDoor, Reception
 from users_server.web.websocket.listener import Listener
+from users_server.web.websocket.paths import PathTable
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -31,12 +34,32 @@ _NO_IPV6 = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 @dataclass(frozen=True, slots=True)
 class ListenSettings:
-    """Where to listen. Equal ports other than 0 share one listener."""
+    """
+    Where to listen. Equal ports other than 0 share one listener.
+
+    ``reuse_port`` is for several processes that listen on the same ports (``SO_REUSEPORT``).
+    """
 
     host: str
     http: HttpSettings
     websocket: WebSocketSettings
     tls: TlsSettings
+    reuse_port: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """
+    One port. ``setting`` names it in the configuration; without ``paths`` it serves no sockets.
+
+    ``is_main`` is the port of the WebSocket API, and of every protocol without a port of its own.
+    """
+
+    port: int
+    setting: str
+    paths: PathTable | None
+    serves_http: bool = False
+    is_main: bool = False
 
 
 class OpenRequests:
@@ -76,16 +99,24 @@ def make_application(routes: Iterable[URLSpec], requests: OpenRequests) -> Appli
 
 class WebServer:
     """
-    The HTTP port and the WebSocket port, or both on one.
+    The HTTP port and the WebSocket port, or both on one, and the ports of protocols that have one of their own.
 
-    :meth:`start` raises :class:`StartupError` if a port is taken or a certificate cannot be loaded.
+    All have the same certificate and the same limits. :meth:`start` raises :class:`StartupError` if a port is taken,
+    two of ``mounts`` want one path, or a certificate cannot be loaded.
     """
 
     def __init__(
-        self, settings: ListenSettings, entrance: Entrance, application: Application, requests: OpenRequests
+        self,
+        settings: ListenSettings,
+        entrance: Entrance,
+        mounts: Sequence[Mount],
+        application: Application,
+        requests: OpenRequests,
     ) -> None:
         self._settings = settings
-        self._reception = Reception(entrance, application, requests.begin, serves_sockets=True, serves_http=True)
+        self._entrance = entrance
+        self._mounts = mounts
+        self._application = application
         self._requests = requests
         self._direct_doors: list[DirectDoor] = []
         self._listeners: list[Listener] = []
@@ -94,42 +125,55 @@ class WebServer:
         self.websocket_port = 0
 
     def start(self) -> None:
-        """Bind and begin to accept; both or none."""
-        settings = self._settings
-        http_port, websocket_port = settings.http.port, settings.websocket.port
-        ssl_context = make_ssl_context(settings.tls)
-        is_shared = http_port == websocket_port != 0
-        if is_shared:
-            sockets = bind(settings.host, http_port, "http.port")
-            self.http_port = self.websocket_port = _port_of(sockets)
-            self._listen(sockets, ssl_context, serves_sockets=True, serves_http=True)
-        else:
-            http_sockets = bind(settings.host, http_port, "http.port")
-            try:
-                sockets = bind(settings.host, websocket_port, "websocket.port")
-            except StartupError:
-                _close(http_sockets)
-                raise
-            self.http_port, self.websocket_port = _port_of(http_sockets), _port_of(sockets)
-            self._listen(http_sockets, ssl_context, serves_sockets=False, serves_http=True)
-            self._listen(sockets, ssl_context, serves_sockets=True, serves_http=False)
+        """Bind and begin to accept; all or none."""
+        ssl_context = make_ssl_context(self._settings.tls)
+        places = self._places()
+        bound: list[list[socket.socket]] = []
+        try:
+            for place in places:
+                sockets = bind(self._settings.host, place.port, place.setting, reuse_port=self._settings.reuse_port)
+                bound.append(sockets)
+        except StartupError:
+            _close(itertools.chain.from_iterable(bound))
+            raise
+        for place, sockets in zip(places, bound, strict=True):
+            if place.serves_http:
+                self.http_port = _port_of(sockets)
+            if place.is_main:
+                self.websocket_port = _port_of(sockets)
+            self._listen(place, sockets, ssl_context)
         for listener in self._listeners:
             listener.start()
 
-    def _listen(
-        self,
-        sockets: Sequence[socket.socket],
-        ssl_context: ssl.SSLContext | None,
-        *,
-        serves_sockets: bool,
-        serves_http: bool,
-    ) -> None:
+    def _places(self) -> list[_Place]:
+        """Every port once. Raises :class:`StartupError` for a path or a port that two want."""
+        http_port, main_port = self._settings.http.port, self._settings.websocket.port
+        by_port: dict[int, list[Mount]] = {}
+        for mount in self._mounts:
+            is_main = mount.port in (0, main_port)
+            by_port.setdefault(0 if is_main else mount.port, []).append(mount)
+        main = PathTable(by_port.pop(0, ()))
+        if http_port == main_port != 0:
+            places = [_Place(http_port, "http.port", main, serves_http=True, is_main=True)]
+        else:
+            places = [
+                _Place(http_port, "http.port", None, serves_http=True),
+                _Place(main_port, "websocket.port", main, is_main=True),
+            ]
+        for port, mounts in by_port.items():
+            name = mounts[0].protocol.name
+            if port == http_port:
+                raise StartupError(f"{name}: port {port} is http.port. Give {name} another port in the configuration")
+            places.append(_Place(port, f"protocols.{name}.port", PathTable(mounts)))
+        return places
+
+    def _listen(self, place: _Place, sockets: Sequence[socket.socket], ssl_context: ssl.SSLContext | None) -> None:
         websocket = self._settings.websocket
-        if serves_http or ssl_context is not None:
-            serve = self._front_door(ssl_context, serves_sockets=serves_sockets, serves_http=serves_http).serve
+        if place.serves_http or ssl_context is not None:
+            serve = self._front_door(place, ssl_context).serve
         else:
             door = DirectDoor(
-                self._reception.entrance,
+                self._entrance.at(place.paths or PathTable()),
                 max_waiting=websocket.max_handshakes,
                 timeout_seconds=websocket.handshake_timeout_seconds,
             )
@@ -137,9 +181,15 @@ class WebServer:
             serve = door.serve
         self._listeners.append(Listener(sockets, serve, max_waiting=websocket.max_handshakes))
 
-    def _front_door(self, ssl_context: ssl.SSLContext | None, *, serves_sockets: bool, serves_http: bool) -> FrontDoor:
-        http, websocket = self._settings.http, self._settings.websocket
-        reception = replace(self._reception, serves_sockets=serves_sockets, serves_http=serves_http)
+    def _front_door(self, place: _Place, ssl_context: ssl.SSLContext | None) -> FrontDoor:
+        http, websocket, serves_http = self._settings.http, self._settings.websocket, place.serves_http
+        reception = Reception(
+            self._entrance.at(place.paths or PathTable()),
+            self._application,
+            self._requests.begin,
+            serves_sockets=place.paths is not None,
+            serves_http=serves_http,
+        )
         door = FrontDoor(reception, ssl_context, max_waiting=websocket.max_handshakes)
         server = HTTPServer(
             door,
@@ -167,7 +217,7 @@ class WebServer:
             await server.close_all_connections()
 
 
-def bind(host: str, port: int, setting: str) -> list[socket.socket]:
+def bind(host: str, port: int, setting: str, *, reuse_port: bool = False) -> list[socket.socket]:
     """
     Listening sockets on all addresses of ``host``, with one port number for all.
 
@@ -175,8 +225,8 @@ def bind(host: str, port: int, setting: str) -> list[socket.socket]:
     """
     try:
         if host != "localhost":
-            return bind_sockets(port, host or None, backlog=BACKLOG)
-        return _bind_loopback(port)
+            return bind_sockets(port, host or None, backlog=BACKLOG, reuse_port=reuse_port)
+        return _bind_loopback(port, reuse_port)
     except socket.gaierror as error:
         raise StartupError(f"host: {host!r} is no address of this machine ({error.strerror})") from error
     except OSError as error:
@@ -185,16 +235,16 @@ def bind(host: str, port: int, setting: str) -> list[socket.socket]:
         ) from error
 
 
-def _bind_loopback(port: int, *, tries: int = 10) -> list[socket.socket]:
-    sockets = bind_sockets(port, "127.0.0.1", backlog=BACKLOG)
+def _bind_loopback(port: int, reuse_port: bool, *, tries: int = 10) -> list[socket.socket]:
+    sockets = bind_sockets(port, "127.0.0.1", backlog=BACKLOG, reuse_port=reuse_port)
     try:
-        return sockets + bind_sockets(_port_of(sockets), "::1", backlog=BACKLOG)
+        return sockets + bind_sockets(_port_of(sockets), "::1", backlog=BACKLOG, reuse_port=reuse_port)
     except OSError as error:
         if error.errno in _NO_IPV6:
             return sockets
         _close(sockets)
         if port == 0 and tries and error.errno == errno.EADDRINUSE:
-            return _bind_loopback(port, tries=tries - 1)
+            return _bind_loopback(port, reuse_port, tries=tries - 1)
         raise
 
 

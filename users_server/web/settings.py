@@ -23,7 +23,12 @@ class UserEvents(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """Config section ``http``. ``trusted_proxies`` are addresses whose ``X-Forwarded-For`` is believed."""
+    """
+    Config section ``http``.
+
+    ``public_url`` is where browsers find this server, without ``api_prefix``; empty for its own host and port.
+    ``trusted_proxies`` are addresses whose ``X-Forwarded-For`` is believed.
+    """
 
     port: int = 8000
     api_prefix: str = ""
@@ -32,6 +37,7 @@ class HttpSettings:
     max_body_bytes: int = 1_048_576
     idle_timeout_seconds: float = 60.0
     max_meta_bytes: int = 65_536
+    public_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from users_server.core.messages import JSON, Publication
 from users_server.errors import InvalidPayload, UnknownEvent, UsersServerError
-from users_server.protocols.base import Event, Framing
+from users_server.protocols.base import Event, Framing, PublicationsOnly
 from users_server.protocols.users.errors import ERROR_CODES
 from users_server.protocols.users.events import BY_TYPE
 from users_server.schemas.checker import Loader, compile_loader
@@ -47,13 +47,18 @@ def _with_text_keys(value: Any) -> JSON:
     return value
 
 
-class PublicationEncoder:
-    """:class:`users_server.core.interfaces.Encoder` of this protocol over one framing."""
+class PublicationEncoder(PublicationsOnly):
+    """
+    :class:`users_server.core.interfaces.Encoder` of this protocol over one framing.
+
+    The default app's channels may hold what other protocols have published; what is no event of the table, or no
+    object, has no form here.
+    """
 
     def __init__(self, framing: Framing) -> None:
         self._framing = framing
 
     def encode(self, publication: Publication) -> bytes | None:
-        if publication.event not in _TYPES:
+        if publication.event not in _TYPES or type(publication.data) is not dict:
             return None
         return self._framing.text(encode_event(publication.event, publication.data))

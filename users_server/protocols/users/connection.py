@@ -13,10 +13,11 @@ from users_server.core.connection import Connection
 from users_server.core.interfaces import Transport
 from users_server.core.messages import JSON
 from users_server.core.node import Node
-from users_server.core.rate_limit import TokenBucket
-from users_server.errors import Disconnect, LimitExceeded, ProtocolViolation, UsersServerError
+from users_server.core.rate_limit import TokenBucket, spend
+from users_server.errors import Disconnect, UsersServerError
 from users_server.protocols.base import Direction, Framing, Peer, Publish, Reply, Result
 from users_server.protocols.users import codec, handlers
+from users_server.protocols.users.admission import NAME
 from users_server.protocols.users.errors import CLOSE_CODES
 from users_server.protocols.users.handlers import Context
 from users_server.schemas.json_text import decode_object
@@ -60,7 +61,9 @@ class UsersReceiver:
             transport,
             close_transport,
             address=peer.address,
+            app=peer.admission.app,
             connected_at=exchange.clock.monotonic(),
+            protocol=NAME,
         )
         exchange.node.connect(self._connection, channels)
 
@@ -113,10 +116,7 @@ class UsersReceiver:
         now = self._exchange.clock.monotonic()
         if self._bucket is None:
             self._bucket = TokenBucket(rate, max(1.0, rate), now)
-        if not self._bucket.take(now):
-            if self._bucket.refused > max(10.0, rate):
-                raise ProtocolViolation("The client kept on sending over its rate limit")
-            raise LimitExceeded("Too many messages", retry_after_seconds=1.0 / rate)
+        spend(self._bucket, now)
 
     def _carry_out(self, name: str, result: Result, received: JSON) -> Awaitable[None] | None:
         if isinstance(result, Publish):

@@ -11,6 +11,7 @@ CLOSE_CODES = {
     "slow_consumer": 1013,
     "stale": 4408,
     "server_full": 1013,
+    "app_gone": 1008,
     "policy": 1008,
 }
 """Reason slug of a :class:`users_server.errors.Disconnect` to the WebSocket close code."""

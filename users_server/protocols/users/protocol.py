@@ -8,6 +8,7 @@ from users_server.core.messages import ECHO_CHANNEL, USERS_CHANNEL, Identity
 from users_server.core.node import Node
 from users_server.errors import Disconnect
 from users_server.protocols.base import Framing, Peer
+from users_server.protocols.users.admission import NAME, Doorkeeper
 from users_server.protocols.users.codec import PublicationEncoder
 from users_server.protocols.users.connection import Exchange, UsersReceiver
 from users_server.protocols.users.errors import CLOSE_CODES
@@ -26,13 +27,21 @@ class UsersProtocol:
         messages_per_second: What each client may send; 0 for no limit.
     """
 
-    name = "users"
-    checks_origin = True
+    name = NAME
+    refusal_status = None
 
     def __init__(
-        self, context: Context, node: Node, clock: Clock, *, audience: str = "all", messages_per_second: float = 0
+        self,
+        context: Context,
+        node: Node,
+        clock: Clock,
+        doorkeeper: Doorkeeper,
+        *,
+        audience: str = "all",
+        messages_per_second: float = 0,
     ) -> None:
         self._exchange = Exchange(context, node, clock, messages_per_second)
+        self.admit = doorkeeper.admit
         self._audience = audience
         self._encoders: dict[Framing, PublicationEncoder] = {}
 

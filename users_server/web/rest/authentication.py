@@ -34,5 +34,5 @@ async def login(call: Call) -> Answer:
 
 
 async def logout(call: Call) -> Answer:
-    await call.context.users.logout(call.identity.session_id)
+    await call.context.users.logout(call.identity.session_id, by=call.identity)
     return Answer(cookie=SessionCookie())

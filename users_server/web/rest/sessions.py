@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from users_server.errors import NotFound
 from users_server.schemas.sessions import session_entry
+from users_server.services.audit import Action
 from users_server.web.route import Answer, Call
 
 
@@ -16,6 +17,10 @@ async def list_sessions(call: Call) -> Answer:
 
 async def remove_session(call: Call) -> Answer:
     session_id = call.path["id"]
-    if await call.context.sessions.close(session_id) is None:
+    session = await call.context.sessions.close(session_id)
+    if session is None:
         raise NotFound(f"Session '{session_id}' does not exist")
+    call.context.safety.audit.record(
+        Action.SESSION_REVOKED, name=session.username, by=call.identity, details={"session": session_id}
+    )
     return Answer(words={"id": session_id})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from users_server.core.interfaces import Transport
 from users_server.errors import Disconnect
-from users_server.protocols.base import Framing, Peer
+from users_server.protocols.base import Admission, Framing, Peer, Visit
 
 CONFORMANCE_PATH = "/conformance"
 
@@ -13,7 +13,11 @@ class ConformanceProtocol:
     """Sends every message back as it came. :class:`users_server.protocols.base.WireProtocol`."""
 
     name = "conformance"
-    checks_origin = False  # the tools that make conformance runs send none
+    refusal_status = None
+
+    def admit(self, visit: Visit) -> Admission:
+        """Everybody: the tools that make conformance runs send neither an origin nor credentials."""
+        return Admission()
 
     def open(self, peer: Peer, transport: Transport, framing: Framing) -> _EchoReceiver:
         return _EchoReceiver(transport, framing)

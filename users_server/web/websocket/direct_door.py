@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import cast
 
@@ -16,9 +17,9 @@ import httptools
 import orjson
 import structlog
 
-from users_server.core.messages import ANONYMOUS, Identity
 from users_server.errors import Disconnect
-from users_server.web.websocket.entrance import Entrance, Examined, client_address
+from users_server.protocols.base import Admission
+from users_server.web.websocket.entrance import Entrance, Examined, Outcome, client_address
 from users_server.web.websocket.handshake import HandshakeRefused
 
 log = structlog.stdlib.get_logger(__name__)
@@ -175,38 +176,40 @@ class HandshakeReader(asyncio.Protocol):
         self._door.leave(self)
         entrance = self._door.entrance
         path, _, query = self._url.decode("latin-1").partition("?")
+        address = client_address(self._peer_address, self._headers, entrance.trusted_proxies)
         try:
-            if path not in entrance.protocols:
-                raise HandshakeRefused(404, "No WebSocket is served at this path")  # noqa: TRY301
             if parser.get_http_version() != "1.1":
                 raise HandshakeRefused(400, "A WebSocket handshake is HTTP/1.1")  # noqa: TRY301
-            method = parser.get_method().decode("ascii")
-            examined = entrance.examine(method, path, query, self._headers)
+            examined = entrance.examine(parser.get_method().decode("ascii"), path, query, self._headers, address)
+            outcome = entrance.admit(examined)
         except HandshakeRefused as refusal:
             self._refuse(refusal)
             return
-        if examined.refusal is not None or not examined.credentials:
-            self._open(examined, ANONYMOUS, examined.refusal, first_bytes)
+        if isinstance(outcome, Admission | Disconnect):
+            self._open(examined, outcome, first_bytes)
         else:
             self._transport.pause_reading()
-            self._task = self._door.loop.create_task(self._identify(examined, first_bytes))
+            self._task = self._door.loop.create_task(self._open_later(examined, outcome, first_bytes))
 
-    async def _identify(self, examined: Examined, first_bytes: bytes) -> None:
+    async def _open_later(self, examined: Examined, pending: Awaitable[Outcome], first_bytes: bytes) -> None:
         try:
-            identity, refusal = await self._door.entrance.identify(examined)
+            outcome = await pending
         except HandshakeRefused as error:
             self._refuse(error)
         else:
-            self._open(examined, identity, refusal, first_bytes)
+            self._open(examined, outcome, first_bytes)
 
-    def _open(self, examined: Examined, identity: Identity, refusal: Disconnect | None, first_bytes: bytes) -> None:
+    def _open(self, examined: Examined, outcome: Outcome, first_bytes: bytes) -> None:
         """Put a link in this protocol's place."""
-        transport, self._transport = self._transport, None
+        transport = self._transport
         if transport is None or transport.is_closing():
             return
-        entrance = self._door.entrance
-        address = client_address(self._peer_address, self._headers, entrance.trusted_proxies)
-        link = entrance.make_link(examined, identity, refusal, address, first_bytes)
+        try:
+            link = self._door.entrance.make_link(examined, outcome, first_bytes)
+        except HandshakeRefused as refusal:
+            self._refuse(refusal)
+            return
+        self._transport = None
         transport.set_protocol(link)
         transport.resume_reading()
         link.connection_made(transport)

@@ -1,133 +1,163 @@
-"""What every handshake has to pass, whichever door it came through: form, origin, identity, limits."""
+"""What every handshake has to pass, whichever door it came through: form, path, the protocol's own check, limits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import structlog
 
 from users_server.core.clock import Clock
-from users_server.core.messages import ANONYMOUS, Identity
-from users_server.errors import BackendError, Disconnect, IdentityRefused, OriginRefused, Unauthenticated
-from users_server.protocols.base import Peer, Receiver, WireProtocol
-from users_server.services.identity import IdentityService
-from users_server.services.origins import OriginPolicy
-from users_server.web.credentials import Credentials, ReadsHeaders
+from users_server.errors import BackendError, Disconnect, UsersServerError
+from users_server.protocols.base import Admission, Peer, Receiver, Visit, WireProtocol
+from users_server.services.credentials import ReadsHeaders
 from users_server.web.websocket.frames import DeflateFraming, PlainFraming
 from users_server.web.websocket.handshake import Handshake, HandshakeRefused, answer_handshake
 from users_server.web.websocket.link import WebSocketLink
 from users_server.web.websocket.links import LinkRegistry
+from users_server.web.websocket.paths import PathTable
 
 log = structlog.stdlib.get_logger(__name__)
 
 PLAIN, DEFLATE = PlainFraming(), DeflateFraming()
 RETRY_AFTER = {"Retry-After": "5"}
 
+Outcome: TypeAlias = Admission | Disconnect
+"""Who came in, or why the link is to be closed as soon as it is open."""
+
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A handshake whose form is right. ``refusal`` is set if it must be closed whoever sends it."""
+    """A handshake whose form is right, at a path where something is served."""
 
     protocol: WireProtocol
     handshake: Handshake
-    credentials: Credentials
-    refusal: Disconnect | None
+    visit: Visit
 
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
     """
-    One for each server, shared by all its listeners.
+    One for each server, shared by all its listeners but for the paths.
 
     Attributes:
-        protocols: Path to the protocol that is spoken there.
         trusted_proxies: Addresses whose ``X-Forwarded-For`` is believed.
         is_open: False when the server is shutting down.
+        paths: What is served at the port that this is the entrance of.
     """
 
-    protocols: Mapping[str, WireProtocol]
     links: LinkRegistry
-    identities: IdentityService
-    origins: OriginPolicy
     trusted_proxies: frozenset[str]
     offers_deflate: bool
     is_open: Callable[[], bool]
     clock: Clock
+    paths: PathTable = field(default_factory=PathTable)
 
-    def examine(self, method: str, path: str, query: str, headers: ReadsHeaders) -> Examined:
+    def at(self, paths: PathTable) -> Entrance:
+        """The same entrance for a port with these paths."""
+        return replace(self, paths=paths)
+
+    def examine(self, method: str, path: str, query: str, headers: ReadsHeaders, address: str) -> Examined:
         """
-        Everything that can be told without asking a store. ``path`` must be one of :attr:`protocols`.
+        Everything that can be told without knowing who it is. ``address`` is the client's own.
 
         Raises:
-            HandshakeRefused: If it is no handshake, or the server is shutting down.
+            HandshakeRefused: If it is no handshake, nothing is served at ``path``, or the server is shutting down.
         """
+        found = self.paths.find(path)
+        if found is None:
+            raise HandshakeRefused(404, "No WebSocket is served at this path")
+        protocol, parameters = found
         handshake = answer_handshake(method, headers, offers_deflate=self.offers_deflate)
         if not self.is_open():
             raise HandshakeRefused(503, "The server is shutting down", RETRY_AFTER)
-        credentials = Credentials.of_headers(headers, query)
-        protocol = self.protocols[path]
-        is_approved = (
-            not protocol.checks_origin
-            or self.origins.approves(headers.get("origin"))
-            or self.identities.is_api_key(credentials.api_key)
-        )
-        return Examined(protocol, handshake, credentials, None if is_approved else OriginRefused())
+        return Examined(protocol, handshake, Visit(parameters, query, headers, address))
 
-    async def identify(self, examined: Examined) -> tuple[Identity, Disconnect | None]:
+    def admit(self, examined: Examined) -> Outcome | Awaitable[Outcome]:
         """
-        Who it is, or why he is not let in.
+        Ask the protocol. The outcome itself where it needs no time, so that it costs no task.
 
         Raises:
-            HandshakeRefused: If the store that knows is away.
+            HandshakeRefused: If the protocol refuses in the handshake already, or nobody can say now. Awaiting raises
+                it too.
         """
-        if examined.refusal is not None or not examined.credentials:
-            return ANONYMOUS, examined.refusal
-        credentials = examined.credentials
         try:
-            identity = await self.identities.identify(
-                cookie=credentials.cookie, token=credentials.token, api_key=credentials.api_key
-            )
-        except Unauthenticated as error:
-            return ANONYMOUS, IdentityRefused(error.message)
-        except BackendError as error:
-            raise HandshakeRefused(503, error.message, RETRY_AFTER) from None
-        return identity, None
+            admission = examined.protocol.admit(examined.visit)
+        except Exception as error:
+            return _refusal(examined, error)
+        return admission if isinstance(admission, Admission) else self._admit_later(examined, admission)
 
-    def make_link(
-        self,
-        examined: Examined,
-        identity: Identity,
-        refusal: Disconnect | None,
-        address: str,
-        first_bytes: bytes,
-    ) -> WebSocketLink:
-        """A link that greets the client when its transport is connected, and is then opened, or closed if refused."""
-        links = self.links
-        if refusal is None:
-            refusal = links.admit(address)
+    async def _admit_later(self, examined: Examined, pending: Awaitable[Admission]) -> Outcome:
+        try:
+            return await pending
+        except Exception as error:
+            return _refusal(examined, error)
+
+    def make_link(self, examined: Examined, outcome: Outcome, first_bytes: bytes) -> WebSocketLink:
+        """
+        A link that greets the client when its transport is connected, and is then opened, or closed if refused.
+
+        Raises:
+            HandshakeRefused: If the server is full, and the protocol refuses in the handshake.
+        """
+        links, protocol, address = self.links, examined.protocol, examined.visit.address
+        if isinstance(outcome, Admission):
+            outcome = links.admit(address) or outcome
+            if isinstance(outcome, Disconnect) and protocol.refusal_status is not None:
+                raise HandshakeRefused(503, outcome.message, RETRY_AFTER)
         connection_id = links.new_connection_id()
-        if refusal is not None:
-            log.info("websocket refused", connection=connection_id, address=address, reason=refusal.reason)
-        framing = DEFLATE if examined.handshake.accepts_deflate else PLAIN
-        protocol = examined.protocol
-
-        def open_receiver(link: WebSocketLink) -> Receiver | None:
-            if refusal is None:
-                if identity.expires_at is not None:
-                    link.expire_in(identity.expires_at - self.clock.now_ms() / 1000)
-                return protocol.open(Peer(connection_id, identity, address), link, framing)
-            link.close(protocol.close_code(refusal), refusal.message)
-            return None
-
+        opening = _Opening(self, examined, outcome, connection_id)
         return links.new_link(
             connection_id,
-            address if refusal is None else "",
+            address if isinstance(outcome, Admission) else "",
             greeting=examined.handshake.greeting,
-            open_receiver=open_receiver,
+            open_receiver=opening.open,
             first_bytes=first_bytes,
             accepts_deflate=examined.handshake.accepts_deflate,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """The step from a link that is connected to a protocol's receiver."""
+
+    entrance: Entrance
+    examined: Examined
+    outcome: Outcome
+    connection_id: str
+
+    def open(self, link: WebSocketLink) -> Receiver | None:
+        """:obj:`None` if the client may not come in; the link is told why and closed then."""
+        outcome, protocol, address = self.outcome, self.examined.protocol, self.examined.visit.address
+        if isinstance(outcome, Admission):
+            framing = DEFLATE if self.examined.handshake.accepts_deflate else PLAIN
+            try:
+                receiver = protocol.open(Peer(self.connection_id, outcome, address), link, framing)
+            except Disconnect as reason:
+                outcome = reason
+            else:
+                expires_at = outcome.identity.expires_at
+                if expires_at is not None:
+                    link.expire_in(expires_at - self.entrance.clock.now_ms() / 1000)
+                return receiver
+        log.info("websocket refused", connection=self.connection_id, address=address, reason=outcome.reason)
+        link.close(protocol.close_code(outcome), outcome.message)
+        return None
+
+
+def _refusal(examined: Examined, error: Exception) -> Disconnect:
+    """What ``error`` means for the client. Raises :class:`HandshakeRefused` where no link shall be made for it."""
+    protocol = examined.protocol
+    if isinstance(error, Disconnect):
+        if protocol.refusal_status is None:
+            return error
+        log.info("handshake refused", protocol=protocol.name, address=examined.visit.address, reason=error.reason)
+        raise HandshakeRefused(protocol.refusal_status, error.message) from None
+    if isinstance(error, BackendError):
+        raise HandshakeRefused(503, error.message, RETRY_AFTER) from None
+    log.error("admission failed", protocol=protocol.name, exc_info=error)
+    raise HandshakeRefused(500, UsersServerError.default_message) from None
 
 
 def client_address(peer_address: str, headers: ReadsHeaders, trusted_proxies: frozenset[str]) -> str:

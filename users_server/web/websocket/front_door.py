@@ -16,10 +16,10 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.netutil import ssl_wrap_socket
 
-from users_server.core.messages import Identity
 from users_server.errors import Disconnect
+from users_server.protocols.base import Admission
 from users_server.web.websocket.direct_door import plain_answer
-from users_server.web.websocket.entrance import Entrance, Examined, client_address
+from users_server.web.websocket.entrance import Entrance, Examined, Outcome, client_address
 from users_server.web.websocket.handshake import HandshakeRefused
 from users_server.web.websocket.stream_transport import StreamTransport
 
@@ -118,7 +118,7 @@ class _Request(httputil.HTTPMessageDelegate):
         self._apply_proxy_headers(headers)
         path, _, query = request_line.path.partition("?")
         if reception.serves_sockets:
-            if path in reception.entrance.protocols:
+            if reception.entrance.paths.find(path) is not None:
                 if request_line.version != "HTTP/1.1":
                     return self._refuse(HandshakeRefused(400, "A WebSocket handshake is HTTP/1.1"))
                 return self._shake_hands(request_line.method, path, query, headers)
@@ -161,26 +161,33 @@ class _Request(httputil.HTTPMessageDelegate):
     async def _shake_hands(self, method: str, path: str, query: str, headers: httputil.HTTPHeaders) -> None:
         entrance = self._door.reception.entrance
         try:
-            examined = entrance.examine(method, path, query, headers)
-            identity, refusal = await entrance.identify(examined)
+            examined = entrance.examine(method, path, query, headers, self._context.remote_ip)
+            outcome = entrance.admit(examined)
+            if not isinstance(outcome, Admission | Disconnect):
+                outcome = await outcome
+            await self._open(examined, outcome)
         except HandshakeRefused as error:
             await self._refuse(error)
-        else:
-            await self._open(examined, identity, refusal)
 
-    async def _open(self, examined: Examined, identity: Identity, refusal: Disconnect | None) -> None:
-        """Take the connection from Tornado: a plain socket is duplicated and detached, a TLS stream is wrapped."""
-        if self._connection.stream is None or self._connection.stream.closed():
+    async def _open(self, examined: Examined, outcome: Outcome) -> None:
+        """
+        Take the connection from Tornado: a plain socket is duplicated and detached, a TLS stream is wrapped.
+
+        Raises :class:`HandshakeRefused` before anything was taken.
+        """
+        stream = self._connection.stream
+        if stream is None or stream.closed():
             return
-        entrance, address = self._door.reception.entrance, self._context.remote_ip
+        entrance = self._door.reception.entrance
         loop = asyncio.get_running_loop()
-        stream = self._connection.detach()
         if isinstance(stream, SSLIOStream):
             # what came with the handshake stays in the stream, which goes on being read
-            link = entrance.make_link(examined, identity, refusal, address, b"")
+            link = entrance.make_link(examined, outcome, b"")
+            self._connection.detach()
             StreamTransport(stream, link, loop).start()
             return
-        link = entrance.make_link(examined, identity, refusal, address, _buffered_bytes(stream))
+        link = entrance.make_link(examined, outcome, _buffered_bytes(stream))
+        self._connection.detach()
         try:
             duplicate: socket.socket = stream.socket.dup()
             duplicate.setblocking(False)

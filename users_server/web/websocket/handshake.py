@@ -6,7 +6,7 @@ import binascii
 import hashlib
 from dataclasses import dataclass, field
 
-from users_server.web.credentials import ReadsHeaders
+from users_server.services.credentials import ReadsHeaders
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _DEFLATE_ANSWER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"

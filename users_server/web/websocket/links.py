@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import secrets
 from collections.abc import Callable
 
 import structlog
@@ -26,7 +25,7 @@ class LinkRegistry:
     Limits are counted from admission, so that links on their way in count too.
     """
 
-    def __init__(self, settings: WebSocketSettings) -> None:
+    def __init__(self, settings: WebSocketSettings, node_id: str) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
         self._loop = loop
@@ -43,7 +42,7 @@ class LinkRegistry:
         self._by_address: dict[str, int] = {}
         self._admitted = 0
         self._ids = itertools.count(1)
-        self._id_prefix = secrets.token_hex(2)
+        self._node_id = node_id
         self._became_empty = asyncio.Event()
         self._logs_links = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
 
@@ -51,8 +50,8 @@ class LinkRegistry:
         self._keep_alive.start()
 
     def new_connection_id(self) -> str:
-        """Unique on this node, and not likely to be used on another."""
-        return f"{self._id_prefix}-{next(self._ids)}"
+        """Unique in the cluster, as the node's id is."""
+        return f"{self._node_id}-{next(self._ids)}"
 
     def admit(self, address: str) -> ServerFull | None:
         """Count one link from ``address``, or say why there is no room; then nothing was counted."""
