@@ -70,7 +70,7 @@ def test_an_account_through_its_life(shared: ServerProcess) -> None:
                 frame = own.read_frame()
             assert own.parse_close(frame)[0] == 4401
         numbers = [event["eventType"] for event in witness.events_until_echo("end")]
-        assert numbers == [1, 2, 4]
+        assert numbers == [7, 1, 2, 8, 4]
     refused = shared.http().request("POST", "/users/login", {"username": "Traveller", "password": "first password"})
     assert refused.status == 401
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import click
 
 from users_server import __version__
+from users_server.cli.apps import app
 from users_server.cli.catalogue import events
+from users_server.cli.channels import publish, watch
 from users_server.cli.check import check_config
 from users_server.cli.definitions import definitions
 from users_server.cli.edge import Commands
+from users_server.cli.imports import import_
 from users_server.cli.remote import emit, listen
 from users_server.cli.serve import serve
 from users_server.cli.tokens import token
@@ -35,5 +38,5 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (serve, check_config, user, token, events, emit, listen, top, definitions):
+for command in (serve, check_config, user, app, token, events, emit, listen, publish, watch, top, import_, definitions):
     main.add_command(command)

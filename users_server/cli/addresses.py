@@ -19,6 +19,9 @@ def http_url(config: Config, port: int | None = None) -> str:
     return f"{scheme}://{_host(config)}:{port or config.http.port}{config.http.api_prefix}"
 
 
-def websocket_url(config: Config, port: int | None = None) -> str:
+def websocket_url(config: Config, port: int | None = None, *, path: str | None = None) -> str:
+    """The Users Socket API, or another ``path`` on the port of the WebSocket API."""
     scheme = "wss" if config.tls.is_enabled else "ws"
-    return f"{scheme}://{_host(config)}:{port or config.websocket.port}{config.websocket.path}"
+    return (
+        f"{scheme}://{_host(config)}:{port or config.websocket.port}{config.websocket.path if path is None else path}"
+    )

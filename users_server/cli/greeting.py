@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 
 from users_server.cli.addresses import http_url, websocket_url
 from users_server.cli.origins import approved_origin, warnings
 from users_server.config import Config, mask_url
+from users_server.core.messages import DEFAULT_APP
 
 # the snippets stand at the margin, so that they can be pasted: Python does not take an indented program
 _NODE = """\
@@ -42,12 +44,21 @@ asyncio.run(hello())'
 """
 
 
-def greeting(config: Config, http_port: int, websocket_port: int, admin_password: str | None) -> str:
+def greeting(
+    config: Config,
+    http_port: int,
+    websocket_port: int,
+    admin_password: str | None,
+    *,
+    app_credentials: Sequence[str] | None = None,
+) -> str:
     """
     The text for a server that has started.
 
     Args:
         admin_password: The super admin's password if it was made at this start; it is shown nowhere else.
+        app_credentials: Key, secret and API key of the default app, if it was made at this start; the last two are
+            shown nowhere else.
     """
     lines = [
         "users-server is ready",
@@ -58,6 +69,11 @@ def greeting(config: Config, http_port: int, websocket_port: int, admin_password
     if admin_password is not None:
         lines.append(f"  Admin       {config.admin_user.username}, password {admin_password}")
         lines.append("              (made now and shown only this once; users-server user passwd sets another)")
+    if app_credentials is not None:
+        key, secret, api_key = app_credentials
+        lines.append(f"  App         {DEFAULT_APP}, key {key}")
+        lines.append(f"              secret {secret}, API key {api_key}")
+        lines.append("              (made now and shown only this once; users-server app rotate makes others)")
     warned = [f"Warning: {line}" for line in warnings(config)]
     return "\n".join([*lines, "", *_hello(config, http_port, websocket_port), *warned, "Ctrl-C stops the server."])
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import orjson
 
-from users_server.cli.edge import config_option, read_config
+from users_server.cli.database import OPERATOR, with_database
+from users_server.cli.edge import config_option
 from users_server.core.accounts import Privilege, User
-from users_server.core.messages import Identity
-from users_server.logs import clean, configure_logging
+from users_server.logs import clean
 from users_server.services.users import UserService
+
+if TYPE_CHECKING:
+    from users_server.app import Services
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-
-OPERATOR = Identity(user_id="0" * 24, username="operator", privileges=Privilege.SUPER_ADMIN)
-"""Who has a shell on the server's machine may do everything."""
 
 PAGE = 100
 LONGEST_LINE = 4096
@@ -36,7 +35,8 @@ def user() -> None:
     Accounts, in the database of the configuration.
 
     The commands work whether the server runs or not. A server that runs beside them sees the change at once in what it
-    reads from the database; its sockets are told nothing by this version.
+    reads from the database. With Redis (broker.url) it also closes the sockets of an account that was removed or has a
+    new password, and tells all others; without Redis its sockets are told nothing.
     """
 
 
@@ -59,20 +59,11 @@ def read_password(from_stdin: bool) -> str:
 
 def with_users(config_path: Path | None, work: Callable[[UserService], Awaitable[T]]) -> T:
     """What ``work`` returns for the user service of the configuration, over a store that is open meanwhile."""
-    from users_server.app import build_user_service, open_store  # here, so that other commands start at once
 
-    config = read_config(config_path)
-    configure_logging("warning", config.logging.format)
+    async def with_services(services: Services) -> T:
+        return await work(services.users)
 
-    async def run() -> T:
-        store = open_store(config)
-        try:
-            await store.open()
-            return await work(build_user_service(config, store))
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
+    return with_database(config_path, with_services)
 
 
 @user.command()

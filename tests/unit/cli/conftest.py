@@ -27,6 +27,7 @@ def _logging_as_before() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.getLogger("tornado.access").disabled = False
+    logging.getLogger("python_multipart").setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
