@@ -10,13 +10,22 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from users_server.config.protocols import PROTOCOLS
 from users_server.definitions.asyncapi import asyncapi
 from users_server.definitions.configuration import config_schema, documents
 from users_server.definitions.events import events_schema
 from users_server.definitions.openapi import openapi
+from users_server.definitions.protocol_asyncapi import protocol_asyncapi
+from users_server.definitions.protocol_messages import messages_schema
+from users_server.definitions.protocol_types import protocol_types
 from users_server.definitions.typescript import events_types
+from users_server.protocols.base import ProtocolFolder
 
 __all__ = ["check", "difference", "generate", "generate_documents", "generated_files"]
+
+
+SERVED = "users_server/web/documents/openapi.json"
+"""What a running server serves. It has no generator, so the file is shipped with it."""
 
 
 def generate() -> dict[str, bytes]:
@@ -27,12 +36,21 @@ def generate() -> dict[str, bytes]:
         "events.d.ts": events_types(),
         "events.schema.json": events_schema(),
         "openapi.json": openapi(),
+        **{name: content for folder in PROTOCOLS for name, content in _of_protocol(folder).items()},
+    }
+
+
+def _of_protocol(folder: ProtocolFolder) -> dict[str, bytes]:
+    return {
+        f"{folder.name}.asyncapi.json": protocol_asyncapi(folder),
+        f"{folder.name}.d.ts": protocol_types(folder),
+        f"{folder.name}.schema.json": messages_schema(folder),
     }
 
 
 def generate_documents() -> dict[str, bytes]:
     """What is generated for other places: path from the top of the repository to content."""
-    return documents()
+    return documents() | {SERVED: openapi()}
 
 
 def generated_files(directory: Path) -> dict[Path, bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from users_server import __version__
 from users_server.config import Config
 from users_server.core.messages import JSON
@@ -15,6 +17,7 @@ from users_server.protocols.users import handlers
 from users_server.protocols.users.errors import CLOSE_CODES
 
 CHANNEL = "users"
+LICENSE: dict[str, JSON] = {"name": "MIT"}
 _SCHEMAS = "#/components/schemas/"
 _MESSAGES = "#/components/messages/"
 _CHANNEL_MESSAGES = f"#/channels/{CHANNEL}/messages/"
@@ -44,10 +47,10 @@ def asyncapi() -> bytes:
                 "title": "Users Socket API",
                 "version": __version__,
                 "description": _ABOUT,
-                "license": {"name": "MIT"},
+                "license": LICENSE,
             },
             "defaultContentType": "application/json",
-            "servers": _servers(),
+            "servers": servers(list(security.asyncapi_schemes())),
             "channels": {CHANNEL: _channel([*received, *sent])},
             "operations": {
                 **{f"send{message.name}": _sending(message) for message in received},
@@ -62,12 +65,13 @@ def asyncapi() -> bytes:
     )
 
 
-def _servers() -> dict[str, JSON]:
+def servers(credentials: list[str]) -> dict[str, JSON]:
+    """The WebSocket API's port, with and without TLS, where each of the security schemes ``credentials`` opens."""
     config = Config()
     host = {
         "host": f"{{host}}:{config.websocket.port}",
         "variables": {"host": {"default": config.host, "description": "Where the server runs"}},
-        "security": [{"$ref": _SECURITY + name} for name in security.asyncapi_schemes()],
+        "security": [{"$ref": _SECURITY + name} for name in credentials],
     }
     return {
         "plain": {**host, "protocol": "ws", "description": "Without TLS, as the example configuration has it"},
@@ -79,17 +83,19 @@ def _channel(messages: list[Message]) -> dict[str, JSON]:
     return {
         "address": Config().websocket.path,
         "title": "The socket",
-        "description": "The one address of all events. Codes of closed connections:\n\n" + _close_codes(),
+        "description": "The one address of all events. Codes of closed connections:\n\n"
+        + close_code_table(CLOSE_CODES),
         "servers": [{"$ref": "#/servers/plain"}, {"$ref": "#/servers/tls"}],
         "messages": {message.name: {"$ref": _MESSAGES + message.name} for message in messages},
         "bindings": {"ws": {"method": "GET", **security.handshake(), "bindingVersion": "0.1.0"}},
     }
 
 
-def _close_codes() -> str:
+def close_code_table(codes: Mapping[str, int]) -> str:
+    """``codes``, reason to code, as a table in Markdown."""
     errors: list[type[Disconnect]] = [Disconnect, *Disconnect.__subclasses__()]
     messages = {error.reason: error.default_message for error in errors}
-    rows = sorted((code, messages[reason]) for reason, code in CLOSE_CODES.items())
+    rows = sorted((code, messages[reason]) for reason, code in codes.items())
     return "| code | reason |\n| --- | --- |\n" + "\n".join(f"| {code} | {message} |" for code, message in rows)
 
 

@@ -8,10 +8,10 @@ from marshmallow import fields
 
 from users_server import __version__
 from users_server.config import ConfigSchema, configuration_document, example_config
-from users_server.config.fields import Setting
 from users_server.core.messages import JSON
 from users_server.definitions.files import NOTICE, to_json
 from users_server.definitions.shapes import DIALECT, SchemaClass, Shapes
+from users_server.schemas.settings import Setting
 
 
 def config_schema() -> bytes:

@@ -11,7 +11,7 @@ from users_server.definitions.refusals import common_responses, refusals, specia
 from users_server.definitions.shapes import SchemaClass, Shapes
 from users_server.schemas.operation import ReadyAnswer
 from users_server.web.body import JSON_TYPE
-from users_server.web.route import Route, Who
+from users_server.web.route import ANY_TYPE, Route, Who
 from users_server.web.routes import ROUTES
 
 _ABOUT = f"""\
@@ -29,7 +29,7 @@ _CALLERS = {
     Who.ADMIN: "For admins.",
     Who.TRUSTED: "For internal services.",
     Who.OPERATOR: "For admins and internal services.",
-    Who.OPERATOR: "For admins and internal services.",
+    Who.APP: "For who has the app's API key, for its owner, for admins and for internal services with their API key.",
 }
 _OPEN_IN_WEBINATE = 'With `compatibility: "webinate"` for everybody.'
 
@@ -37,6 +37,22 @@ _PARAMETERS = {
     "user": "A username or an email address, without case",
     "id": "A public id, as the list has it",
     "name": "The name of one value",
+    "app": "An app's id",
+    "channel": "A channel's name",
+    "bucket": "A bucket's name, or its identifier",
+    "bucketId": "A bucket's `_id`",
+    "names": "Names of buckets, separated by commas",
+    "ids": "Identifiers of files, separated by commas",
+    "parentFile": "A file's identifier",
+    "value": "A whole number",
+}
+
+FORM_TYPE = "multipart/form-data"
+_FORM: dict[str, JSON] = {
+    "type": "object",
+    "description": "Any number of files, in fields of any name",
+    "properties": {"meta": {"description": "JSON: the meta of every file of the request"}},
+    "additionalProperties": {},
 }
 
 _FAILED_ANSWERS: dict[SchemaClass, int] = {ReadyAnswer: 503}
@@ -109,7 +125,7 @@ def _operation(route: Route, shapes: Shapes) -> dict[str, JSON]:
         "summary": route.summary,
         "description": _CALLERS[route.who] + (f" {_OPEN_IN_WEBINATE}" if route.is_open_in_webinate else ""),
     }
-    if route.method == "GET" and route.is_unsafe:
+    if route.method == "GET" and route.is_unsafe and not route.is_link:
         operation["deprecated"] = True
     parameters = [_path_parameter(parameter) for parameter in route.parameters]
     if route.query is not None:
@@ -118,8 +134,10 @@ def _operation(route: Route, shapes: Shapes) -> dict[str, JSON]:
         operation["parameters"] = parameters
     if route.request is not None:
         operation["requestBody"] = _request_body(route, route.request, shapes)
+    if route.takes_stream:
+        operation["requestBody"] = {"required": True, "content": {FORM_TYPE: {"schema": _FORM}}}
     operation["responses"] = dict(sorted({**_success(route, shapes), **refusals(route)}.items()))
-    operation["security"] = [] if route.is_operation else security.openapi_requirements(route.who)
+    operation["security"] = [] if route.is_operation or route.is_anonymous else security.openapi_requirements(route.who)
     return operation
 
 
@@ -138,11 +156,21 @@ def _request_body(route: Route, request: SchemaClass, shapes: Shapes) -> dict[st
 
 
 def _success(route: Route, shapes: Shapes) -> dict[str, JSON]:
+    if route.content_type == ANY_TYPE:
+        anything: dict[str, JSON] = {ANY_TYPE: {"schema": {}}}
+        return {
+            "200": {"description": "The whole file, in its own type", "content": anything},
+            "206": {"description": "The part that `Range` asked for", "content": anything},
+            "304": {"description": "The file is the one that the caller has"},
+            "416": {"description": "The file has no such part"},
+        }
     schema = {} if route.answer is None else shapes.reference(route.answer)
     if route.content_type != JSON_TYPE:
         schema = {"type": "string"}
     content = {route.content_type: {"schema": schema}}
-    answers = {"200": {"description": route.message or route.summary, "content": content}}
+    answers: dict[str, JSON] = {"200": {"description": route.message or route.summary, "content": content}}
+    if route.is_link:
+        answers["302"] = {"description": "Leads to `accountRedirectURL`, whether it succeeded or not, if there is one"}
     if route.answer in _FAILED_ANSWERS:
         failed = {"description": "It is not well; `error` is true", "content": content}
         answers[str(_FAILED_ANSWERS[route.answer])] = failed

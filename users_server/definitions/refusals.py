@@ -21,21 +21,33 @@ from users_server.errors import (
 from users_server.schemas.answers import RefusalAnswer
 from users_server.web.body import JSON_TYPE, UnsupportedMediaType
 from users_server.web.http import STATUS
-from users_server.web.rest import authentication, meta, tokens, users
+from users_server.web.rest import (
+    apps,
+    authentication,
+    buckets,
+    channels,
+    emails,
+    files,
+    meta,
+    passwords,
+    registration,
+    tokens,
+    users,
+)
 from users_server.web.route import Handler, Route, Who
 
 ErrorClass = type[UsersServerError]
 
 _DESCRIPTIONS: Mapping[ErrorClass, str] = {
-    MalformedFrame: "The body is not JSON of the right kind",
+    MalformedFrame: "The body is not JSON of the right kind, or no form where one must be",
     Unauthenticated: "Nobody is logged in, or the token or the password is wrong",
     PermissionDenied: "The caller may not do this, or a page of a foreign origin asked for it",
     NotFound: "There is no such thing",
     Conflict: "It exists already, or has been changed already",
     PayloadTooLarge: "The body, or what is to be stored, is too large",
-    UnsupportedMediaType: "The body does not say that it is JSON",
+    UnsupportedMediaType: "The body does not say that it is JSON, or a form",
     InvalidPayload: "A value is wrong; `errors` has the messages for each field, where the form is at fault",
-    LimitExceeded: "Too many attempts; `Retry-After` says when to come back",
+    LimitExceeded: "Too many attempts, where `Retry-After` says when to come back; or no API call is left",
     BackendError: "A backend is away, or the server is busy; `Retry-After` says when to come back",
     UsersServerError: "Something went wrong in the server; it has been logged",
 }
@@ -45,8 +57,28 @@ _HANDLERS: Mapping[Handler, tuple[ErrorClass, ...]] = {
     tokens.create_token: (PermissionDenied, NotFound),
     users.create_user: (Conflict,),
     users.approve_activation: (Conflict,),
+    registration.register: (Conflict, PayloadTooLarge, LimitExceeded),
+    registration.resend_activation: (InvalidPayload, NotFound, Conflict, LimitExceeded),
+    registration.activate_account: (NotFound, Conflict),
+    passwords.request_password_reset: (InvalidPayload, NotFound, LimitExceeded),
+    passwords.reset_password: (NotFound,),
+    passwords.change_password: (PermissionDenied, Conflict, LimitExceeded),
+    emails.change_email: (PermissionDenied, NotFound, Conflict, LimitExceeded),
+    emails.confirm_email: (NotFound, Conflict),
+    emails.message_webmaster: (LimitExceeded,),
     meta.set_meta: (Conflict,),
     meta.set_meta_property: (Conflict,),
+    apps.create_app: (NotFound, Conflict, LimitExceeded),
+    apps.change_app: (Conflict,),
+    apps.rotate_app_keys: (Conflict,),
+    apps.retire_app_keys: (Conflict,),
+    channels.publish_events: (LimitExceeded,),
+    buckets.create_bucket: (Conflict, LimitExceeded),
+    files.upload: (MalformedFrame, PayloadTooLarge, UnsupportedMediaType, LimitExceeded),
+    files.download: (PermissionDenied, LimitExceeded),
+    files.rename_file: (LimitExceeded,),
+    files.make_public: (LimitExceeded,),
+    files.make_private: (LimitExceeded,),
 }
 """What a handler refuses for a reason of its own, which no other column of the route table tells."""
 
@@ -81,15 +113,19 @@ def _on_the_way(route: Route) -> Iterator[ErrorClass]:
     yield UsersServerError
     if route.is_operation:
         return
-    yield from (Unauthenticated, BackendError)
+    yield BackendError
+    if not route.is_anonymous:
+        yield Unauthenticated
     if route.is_unsafe or route.who not in (Who.ALL, Who.LOGGED_IN):
         yield PermissionDenied
     if route.parameters:
         yield from (NotFound, InvalidPayload)
     if route.query is not None:
         yield InvalidPayload
+    if route.method != "GET":
+        yield from (PayloadTooLarge, UnsupportedMediaType)  # a body that no one asked for is looked at, too
     if route.request is not None:
-        yield from (MalformedFrame, PayloadTooLarge, UnsupportedMediaType, InvalidPayload)
+        yield from (MalformedFrame, InvalidPayload)
 
 
 def _refusal(error: ErrorClass, route: Route) -> dict[str, JSON]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from users_server.core.messages import JSON
+from users_server.services.app_key import APP_KEY_HEADER
+from users_server.services.credentials import API_KEY_HEADER, SESSION_COOKIE
 from users_server.services.tokens import EMIT_SCOPE
-from users_server.web.credentials import API_KEY_HEADER, SESSION_COOKIE
 from users_server.web.route import Who
 
 COOKIE, TOKEN, TOKEN_IN_QUERY, API_KEY = "cookie", "bearer", "token", "apiKey"
+APP_KEY, APP_BASIC = "appApiKey", "appBasic"
 TRUSTED = (API_KEY, TOKEN, TOKEN_IN_QUERY)
 """What can make a connection a trusted one."""
 
@@ -15,6 +17,8 @@ _ABOUT = {
     COOKIE: "The cookie that a login sets",
     TOKEN: f"A JWT, made by POST /tokens or `users-server token create`. With the scope {EMIT_SCOPE} it is trusted",
     TOKEN_IN_QUERY: "The same JWT, for browsers, whose WebSocket cannot set headers",
+    APP_KEY: "The API key of the app in the path",
+    APP_BASIC: "The app's id as the name, and its API key as the password",
     API_KEY: "The key `websocket.socketApiKey` of the configuration, for internal services, which are trusted",
 }
 
@@ -33,6 +37,8 @@ def openapi_schemes() -> dict[str, JSON]:
         COOKIE: _parameter("apiKey", COOKIE, SESSION_COOKIE, "cookie"),
         TOKEN: _bearer(),
         API_KEY: _parameter("apiKey", API_KEY, API_KEY_HEADER, "header"),
+        APP_KEY: _parameter("apiKey", APP_KEY, APP_KEY_HEADER, "header"),
+        APP_BASIC: {"type": "http", "description": _ABOUT[APP_BASIC], "scheme": "basic"},
     }
 
 
@@ -46,7 +52,7 @@ def openapi_requirements(who: Who) -> list[dict[str, JSON]]:
         Who.ADMIN: known,
         Who.TRUSTED: [{API_KEY: []}, {TOKEN: [EMIT_SCOPE]}],
         Who.OPERATOR: [*known, {API_KEY: []}],
-        Who.OPERATOR: [*known, {API_KEY: []}],
+        Who.APP: [{APP_KEY: []}, {APP_BASIC: []}, *known, {API_KEY: []}],
     }
     return by_who[who]
 

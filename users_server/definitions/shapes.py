@@ -10,7 +10,7 @@ from marshmallow import RAISE, Schema, fields, validate
 from users_server.core.messages import JSON
 from users_server.definitions.files import prose
 from users_server.definitions.patterns import portable
-from users_server.schemas.fields import Output
+from users_server.schemas.fields import Input, Output
 
 try:
     from apispec import APISpec
@@ -120,6 +120,8 @@ class Shapes:
         if issubclass(schema, Output) and schema().unknown == RAISE:
             # nothing is loaded through it, so that says nothing; a later version may send more
             shape.pop("additionalProperties", None)
+        if issubclass(schema, Input) and schema.exactly_one:
+            shape["oneOf"] = [{"required": [name]} for name in schema.exactly_one]
         if text := prose(schema):
             shape.setdefault("description", text)
         tidied: JsonSchema = self._tidy(shape)

@@ -12,10 +12,10 @@ from jsonschema import Draft202012Validator
 from marshmallow import validate
 
 from users_server.config import example_config
-from users_server.config.fields import Choice, Flag, Group, ListOf, Number, Setting, Text, Whole
 from users_server.config.names import fields_of
 from users_server.config.names import settings as all_settings
 from users_server.config.schemas import ConfigSchema
+from users_server.schemas.settings import Choice, Flag, Group, ListOf, Number, Setting, Text, Whole
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = dict(all_settings())

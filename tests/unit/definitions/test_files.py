@@ -63,7 +63,7 @@ def test_check_names_what_differs(tmp_path: Path) -> None:
     folder = tmp_path / "definitions"
     assert len(check(folder)) == len(generate()) + len(generate_documents())
     for path, content in generated_files(folder).items():
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True, parents=True)
         path.write_bytes(content)
     assert check(folder) == []
     (folder / "events.d.ts").write_text("export {};\n")

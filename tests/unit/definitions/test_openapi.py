@@ -13,7 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.unit.definitions.conftest import Checker
 from tests.unit.definitions.values import loads, objects
 from users_server.web.http import STATUS
-from users_server.web.route import Route, Who
+from users_server.web.route import ANY_TYPE, Route, Who
 from users_server.web.routes import ROUTES
 
 
@@ -58,23 +58,28 @@ def test_a_route_is_told_as_the_table_has_it(document: dict[str, Any], route: Ro
     assert {name for place, name in parameters if place == "path"} == set(route.parameters)
     queried = set(route.query().fields) if route.query else set()
     assert {name for place, name in parameters if place == "query"} == queried
-    assert ("requestBody" in operation) == (route.request is not None)
+    assert ("requestBody" in operation) == (route.request is not None or route.takes_stream)
     answer = operation["responses"]["200"]["content"][route.content_type]["schema"]
     if route.answer is not None:
         assert answer == {"$ref": f"#/components/schemas/{route.answer.__name__}"}
     statuses = {int(status) for status in operation["responses"]}
-    assert statuses <= {200, *STATUS.values()}
-    assert route.is_operation or {401, 503} <= statuses
+    assert statuses <= {
+        200,
+        *([302] if route.is_link else []),
+        *([206, 304, 416] if route.content_type == ANY_TYPE else []),
+        *STATUS.values(),
+    }
+    assert route.is_operation or {503, *([] if route.is_anonymous else [401])} <= statuses
     assert (
         operation["security"]
         == {
-            Who.ALL: [] if route.is_operation else [{}, {"cookie": []}, {"bearer": []}],
+            Who.ALL: [] if route.is_operation or route.is_anonymous else [{}, {"cookie": []}, {"bearer": []}],
             Who.LOGGED_IN: [{"cookie": []}, {"bearer": []}],
             Who.OWNER: [{"cookie": []}, {"bearer": []}, {"apiKey": []}],
             Who.ADMIN: [{"cookie": []}, {"bearer": []}],
             Who.TRUSTED: [{"apiKey": []}, {"bearer": ["events:emit"]}],
             Who.OPERATOR: [{"cookie": []}, {"bearer": []}, {"apiKey": []}],
-            Who.OPERATOR: [{"cookie": []}, {"bearer": []}, {"apiKey": []}],
+            Who.APP: [{"appApiKey": []}, {"appBasic": []}, {"cookie": []}, {"bearer": []}, {"apiKey": []}],
         }[route.who]
     )
 
@@ -87,7 +92,11 @@ def test_every_parameter_of_a_path_is_described(document: dict[str, Any]) -> Non
 
 def test_a_get_that_changes_something_is_discouraged(document: dict[str, Any]) -> None:
     discouraged = [(method, path) for method, path, operation in operations(document) if operation.get("deprecated")]
-    assert discouraged == [("GET", "/logout")]
+    assert discouraged == [
+        ("GET", "/logout"),
+        ("GET", "/users/{user}/resend-activation"),
+        ("GET", "/users/{user}/request-password-reset"),
+    ]
 
 
 def test_refusals_of_a_route_have_the_fields_that_its_clients_look_at(openapi: Checker) -> None:
@@ -95,6 +104,14 @@ def test_refusals_of_a_route_have_the_fields_that_its_clients_look_at(openapi: C
     assert refusal.is_valid({"message": "No", "error": True, "authenticated": False})
     assert not refusal.is_valid({"message": "No", "error": True, "authenticated": True})
     assert not refusal.is_valid({"message": "No", "error": True})
+
+
+def test_what_the_checks_of_services_ask_for_is_said(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["EmailChangeInput"]["required"] == ["email"], "admins need no password"
+    assert schemas["PublishInput"]["oneOf"] == [{"required": ["channel"]}, {"required": ["channels"]}]
+    for method, path, operation in operations(document):
+        assert method == "GET" or {"413", "415"} <= set(operation["responses"]), path
 
 
 def test_several_events_may_be_sent_at_once(document: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.definitions.conftest import ROOT
 from users_server.definitions.patterns import portable
 
 
@@ -55,7 +56,7 @@ def test_another_is_refused(pattern: str) -> None:
 @pytest.mark.node
 @pytest.mark.usefixtures("node_packages")
 def test_javascript_reads_the_published_patterns(committed: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
-    names = ("asyncapi.json", "config.schema.json", "events.schema.json", "openapi.json")
+    names = sorted(path.name for path in (ROOT / "definitions").glob("*.json"))
     patterns = sorted({pattern for name in names for pattern in find_patterns(committed(name))})
     assert patterns
     texts = [

@@ -38,6 +38,10 @@ def _valid(field: fields.Field[Any]) -> st.SearchStrategy[Any]:
     if isinstance(field, fields.Integer):
         ranges = [rule for rule in field.validators if isinstance(rule, validate.Range)]
         return st.integers(*((ranges[0].min, ranges[0].max) if ranges else ()))
+    if isinstance(field, fields.Float):
+        ranges = [rule for rule in field.validators if isinstance(rule, validate.Range)]
+        bounds = (ranges[0].min, ranges[0].max) if ranges else (None, None)
+        return st.floats(*bounds, allow_nan=False, allow_infinity=False)
     if isinstance(field, fields.String):
         patterns = [rule.regex for rule in field.validators if isinstance(rule, validate.Regexp)]
         return st.from_regex(patterns[0], fullmatch=True) if patterns else _TEXTS
@@ -58,9 +62,12 @@ def objects(schema: type[Schema], *, is_valid: bool) -> st.SearchStrategy[dict[s
     """Objects that ``schema`` loads; or objects of its fields and others that it may refuse."""
     known = {field.data_key or name: field for name, field in schema().fields.items()}
     if is_valid:
-        required = {name: valid(field) for name, field in known.items() if field.required}
+        for alternative in getattr(schema, "exactly_one", ())[1:]:
+            del known[alternative]
+        needed = getattr(schema, "exactly_one", ())[:1]
+        required = {name: valid(field) for name, field in known.items() if field.required or name in needed}
         return st.fixed_dictionaries(
-            required, optional={name: valid(field) for name, field in known.items() if not field.required}
+            required, optional={name: valid(field) for name, field in known.items() if name not in required}
         )
     several = st.fixed_dictionaries({}, optional={name: arbitrary(field) for name, field in known.items()})
     one_wrong = st.builds(
