@@ -201,6 +201,12 @@ class ServerProcess:
         assert match, f"nothing like {pattern!r} was logged:\n{self.log}"
         return match
 
+    def wait_for_output(self, pattern: str, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> re.Match[str]:
+        """In what it prints on standard output, such as the mails of the console transport."""
+        match = self._stdout.wait_for(pattern, timeout)
+        assert match, f"nothing like {pattern!r} was printed:\n{self.log}"
+        return match
+
     def check_log(self) -> None:
         """Fail for problems in what was printed since the last check."""
         text = self.log
