@@ -70,6 +70,8 @@ def configure_logging(level: str, format: str, stream: TextIO | None = None) -> 
     root.setLevel(level.upper())
     # its lines hold the request's whole URI, and so a socket's ?token=
     logging.getLogger("tornado.access").disabled = True
+    # it warns of every form that a client has got wrong, and the client is told already
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 def _renderer(format: str, stream: TextIO) -> structlog.typing.Processor:

@@ -6,12 +6,14 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
+from users_server.backends.redis import RedisStatistics
 from users_server.cli import main
 from users_server.config import Config, effective_config
 from users_server.core.statistics import Statistics
@@ -169,7 +171,7 @@ def test_settings_of_the_documents_exist(path: Path) -> None:
 def exposed_metrics() -> set[str]:
     """Every metric's name as a query has it."""
     metrics = Metrics()
-    metrics.attach(StatisticsCollector(Statistics(), list))
+    metrics.attach(StatisticsCollector(Statistics(), list, broker=lambda: asdict(RedisStatistics())))
     text = metrics.render("application/openmetrics-text; version=1.0.0")[0].decode()
     families = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
     return {name + "_total" if kind == "counter" else name for name, kind in families}

@@ -33,6 +33,7 @@ def start() -> Iterator[Start]:
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.getLogger("tornado.access").disabled = False
+    logging.getLogger("python_multipart").setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
@@ -129,6 +130,12 @@ def test_a_traceback_is_part_of_the_object(start: Start) -> None:
 def test_tornados_access_log_is_off(start: Start) -> None:
     stream = start("json")
     logging.getLogger("tornado.access").warning("404 GET /?token=hunter2")
+    assert stream.getvalue() == ""
+
+
+def test_what_a_client_got_wrong_in_a_form_is_no_news(start: Start) -> None:
+    stream = start("json")
+    logging.getLogger("python_multipart.multipart").warning("Found invalid character 13 in header at 76")
     assert stream.getvalue() == ""
 
 
