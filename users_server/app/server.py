@@ -28,8 +28,9 @@ from users_server.services.account_flows import AccountFlows
 from users_server.services.app_origins import AppOrigins
 from users_server.services.apps import NewApp
 from users_server.services.origins import OriginPolicy
+from users_server.services.periodic import PeriodicTask
 from users_server.services.publishing import PublishingService
-from users_server.services.sessions import SessionSweeper
+from users_server.services.sessions import EXPIRE_SECONDS
 from users_server.services.socket_audit import SocketAudit
 from users_server.web.context import HttpContext
 from users_server.web.documents import ApiDocuments
@@ -108,7 +109,7 @@ class Server:
         self._undo.append(services.content.uploads.close)
         self._undo.append(services.content.sweeper.stop)
         await services.content.sweeper.start()
-        sweeper = SessionSweeper(services.sessions)
+        sweeper = PeriodicTask("session-sweeper", services.sessions.expire, interval_seconds=EXPIRE_SECONDS)
         self._undo.append(sweeper.stop)
         await sweeper.start()
         probe = LoopLagProbe(statistics.loop_lag)

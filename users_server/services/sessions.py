@@ -7,7 +7,6 @@ it. So there is one Logout for each session, whatever ended it. The cookie's val
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import secrets
 from collections.abc import Sequence
@@ -36,6 +35,8 @@ TOUCH_FRACTION = 10
 """An expiry slides after a tenth of the lifetime, so that not every request writes to the store."""
 
 EXPIRE_BATCH = 100
+EXPIRE_SECONDS = 1.0
+"""Every node looks so often for sessions that have expired."""
 
 SESSION_ENDED = "The session has ended"
 
@@ -194,67 +195,6 @@ class SessionService:
             await self._node.revoke(revocation)
         except BackendError as error:
             log.warning("sockets not closed", reason=error.reason, session_id=revocation.session_id)
-
-
-class SessionSweeper:
-    """
-    Ends sessions soon after they expire, on a task of its own.
-
-    Every node may run one. A store that is away is logged once for each outage, and the sweeper goes on.
-    """
-
-    def __init__(self, sessions: SessionService, *, interval_seconds: float = 1.0) -> None:
-        self._sessions = sessions
-        self._interval_seconds = interval_seconds
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._is_failing = False
-
-    async def start(self) -> None:
-        """Begin. Returns at once; calling it twice has no effect."""
-        if self._task is None:
-            self._stopping.clear()
-            self._task = asyncio.create_task(self._run(), name="session-sweeper")
-
-    async def stop(self) -> None:
-        """
-        End. The sessions that were taken out of the store already are announced first.
-
-        Cancelling this call cancels the sweeper where it stands.
-        """
-        task, self._task = self._task, None
-        if task is None:
-            return
-        self._stopping.set()
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            task.cancel()
-            raise
-
-    async def _run(self) -> None:
-        while not self._stopping.is_set():
-            await self._sweep()
-            try:
-                await asyncio.wait_for(self._stopping.wait(), self._interval_seconds)
-            except TimeoutError:
-                continue
-
-    async def _sweep(self) -> None:
-        try:
-            await self._sessions.expire()
-        except StoreUnavailable:
-            self._report("sessions cannot expire: the store is away")
-        except Exception:
-            # the sweeper must outlive a bug of a store: without it no session would ever end by itself
-            self._report("sessions cannot expire", has_traceback=True)
-        else:
-            self._is_failing = False
-
-    def _report(self, event: str, *, has_traceback: bool = False) -> None:
-        if not self._is_failing:
-            log.warning(event, exc_info=has_traceback)
-        self._is_failing = True
 
 
 def hash_cookie(cookie: str) -> str:
