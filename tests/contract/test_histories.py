@@ -199,6 +199,14 @@ class TestReading:
                 page = await history.read("one", "room", since=since)
                 assert (page.publications, page.top, page.is_complete) == ((), top, False)
 
+    async def test_a_position_of_another_channel_is_not_complete(self, histories: Histories) -> None:
+        async with histories.opened() as history:
+            position = await history.append(message(1, "here"), RULE)
+            assert await history.append(message(1, "there"), RULE) != position
+            assert not (await history.read("one", "there", since=position)).is_complete
+            empty = (await history.read("one", "empty", limit=0)).top
+            assert not (await history.read("one", "another", since=empty)).is_complete
+
     async def test_reading_while_somebody_appends_gives_no_gap(self, histories: Histories) -> None:
         async with histories.opened() as history:
             start = (await history.read("one", "room")).top

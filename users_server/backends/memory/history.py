@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class MemoryHistory:
         self._max_bytes = max_bytes
         self._streams: OrderedDict[tuple[str, str], _Stream] = OrderedDict()
         self._bytes = 0
-        self._next_epoch = secrets.token_hex(8)
+        self._generation = secrets.token_bytes(16)
 
     async def open(self) -> None:
         pass
@@ -52,7 +53,7 @@ class MemoryHistory:
         key = (publication.app, publication.channel)
         stream = self._streams.get(key)
         if stream is None:
-            stream = self._streams[key] = _Stream(self._next_epoch)
+            stream = self._streams[key] = _Stream(self._epoch(*key))
         self._streams.move_to_end(key)
         stream.offset += 1
         position = StreamPosition(stream.offset, stream.epoch)
@@ -72,7 +73,7 @@ class MemoryHistory:
     ) -> HistoryPage:
         stream = self._streams.get((app, channel))
         if stream is None:
-            top = StreamPosition(0, self._next_epoch)
+            top = StreamPosition(0, self._epoch(app, channel))
             return HistoryPage((), top, is_complete=since is None or since == top)
         self._drop_expired(stream, self._clock.monotonic())
         top = StreamPosition(stream.offset, stream.epoch)
@@ -91,6 +92,11 @@ class MemoryHistory:
         for stream in self._streams.values():
             self._drop_expired(stream, now)
 
+    def _epoch(self, app: str, channel: str) -> str:
+        """The epoch of a channel that nothing is known of: a position of another channel must not look like its own."""
+        name = f"{app}/{channel}".encode()
+        return hashlib.blake2b(name, digest_size=8, key=self._generation).hexdigest()
+
     def _drop_oldest(self, stream: _Stream) -> None:
         self._bytes -= stream.kept.popleft().size_bytes
 
@@ -105,7 +111,7 @@ class MemoryHistory:
             while stream.kept:
                 self._drop_oldest(stream)
             # the channel's offsets begin again at 1 when it comes back, which must not look like the same epoch
-            self._next_epoch = secrets.token_hex(8)
+            self._generation = secrets.token_bytes(16)
         if self._bytes > self._max_bytes:
             (newest,) = self._streams.values()
             while self._bytes > self._max_bytes and len(newest.kept) > 1:
