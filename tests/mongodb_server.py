@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,8 @@ from urllib.parse import urlsplit, urlunsplit
 import pymongo
 import pytest
 from pymongo.errors import PyMongoError
+
+from tests.ports import free_ports
 
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 10.0
@@ -73,7 +74,7 @@ class MongoServer:
             return
         self._directory.mkdir(parents=True, exist_ok=True)
         for _ in range(1 if self._port else _ATTEMPTS):
-            port = self._port or _free_port()
+            port = self._port or free_ports()
             command = [sys.executable, "-c", _WITH_PARENT, str(os.getpid()), *self._command(port)]
             with (self._directory / "server.log").open("ab") as log:
                 process = subprocess.Popen(
@@ -207,11 +208,6 @@ def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:
         process.kill()
     process.wait()
     return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _with_database(url: str, name: str | None) -> str:

@@ -22,6 +22,8 @@ from typing import Any
 import hiredis
 import pytest
 
+from tests.ports import free_ports
+
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 10.0
 
@@ -72,7 +74,7 @@ class RedisServer:
             return self
         self._directory.mkdir(parents=True, exist_ok=True)
         for _ in range(1 if self.port else _ATTEMPTS):
-            port = self.port or free_port()
+            port = self.port or free_ports()
             with (self._directory / "server.log").open("ab") as log:
                 process = subprocess.Popen(
                     [sys.executable, "-c", _WITH_PARENT, str(os.getpid()), *self._command(port)],
@@ -360,14 +362,3 @@ def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:
         process.kill()
     process.wait()
     return False
-
-
-def free_port() -> int:
-    """One whose Cluster port, 10,000 above, exists too."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
-        if port < 55000:
-            return port
-        with socket.create_server(("127.0.0.1", port - 20000)) as probe:
-            return int(probe.getsockname()[1])

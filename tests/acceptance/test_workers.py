@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_ports
 from tests.redis_server import RedisServer, find_redis, until
 from tests.server_process import ServerProcess, UsersClient, make_config
 
@@ -27,25 +28,6 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server = RedisServer(find_redis(), tmp_path_factory.mktemp("redis")).start()
     yield server
     server.stop()
-
-
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row that are free now."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first: int = probe.getsockname()[1]
-        if first + count < 65536 and all(is_free(first + number) for number in range(count)):
-            return first
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 
 from tests.contract.buses import RULE, RedisBuses, RedisNode, publication, until
 from tests.launcher import Certificate
-from tests.redis_server import RedisServer, find_redis, free_port
+from tests.ports import free_ports
+from tests.redis_server import RedisServer, find_redis
 from tests.tcp_proxy import TCPProxy
 from users_server.core.messages import Gap, HistoryRule, Member, Notice, Publication, Revocation, StreamPosition
 from users_server.errors import BrokerUnavailable, Overloaded
@@ -318,7 +319,7 @@ class TestTLS:
         self, tmp_path: Path, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         files = ["--tls-cert-file", str(certificate.certificate), "--tls-key-file", str(certificate.key)]
-        options = [*files, "--tls-auth-clients", "no", "--tls-port", str(free_port())]
+        options = [*files, "--tls-auth-clients", "no", "--tls-port", str(free_ports())]
         server = RedisServer(find_redis(), tmp_path / "redis", options=options)
         server.start()
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from typing import Any
 
@@ -26,9 +25,3 @@ def make_token(
 def path(*arguments: Any, at: str = "/relay", query: str = "", **options: Any) -> str:
     """Path and query of a handshake with a token for these claims."""
     return f"{at}?token={make_token(*arguments, **options)}{query}"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

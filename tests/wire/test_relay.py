@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from tests.launcher import Launcher
+from tests.ports import free_ports
 from tests.raw_client import BINARY, TEXT, RawClient, build_frame
 from tests.server_process import ServerProcess
 from tests.wire.node_client import command, environment
-from tests.wire.relay import ANN, INVALID, SECRET, SENDED, SYSTEM, free_port, make_token, path
+from tests.wire.relay import ANN, INVALID, SECRET, SENDED, SYSTEM, make_token, path
 
 CHAT = {"message": "hello", "name": "Ann"}
 
@@ -25,7 +26,7 @@ CHAT = {"message": "hello", "name": "Ann"}
 @pytest.fixture(scope="module")
 def relay_server(launch: Launcher, is_tls: bool) -> ServerProcess:
     """A server of each kind whose relay has a port of its own, too."""
-    relay = {"secret": SECRET, "port": free_port()}
+    relay = {"secret": SECRET, "port": free_ports()}
     return launch(tls=is_tls, protocols={"relay": relay})
 
 

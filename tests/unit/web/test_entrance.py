@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
+from tests.ports import free_ports
 from tests.raw_client import RawClient
 from users_server.core.clock import SystemClock
 from users_server.core.interfaces import Transport
@@ -78,18 +79,12 @@ class Scripted:
         return {"identity_refused": 4401, "app_gone": 4404, "server_full": 4013}[reason.reason]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
 async def serving(
     *mounts: Mount, shares_port: bool = False, max_connections: int = 0, reuse_port: bool = False, port: int = 0
 ) -> AsyncIterator[WebServer]:
     """On a port of sockets alone, or with ``shares_port`` on one that has HTTP too."""
-    port = port or (free_port() if shares_port else 0)
+    port = port or (free_ports() if shares_port else 0)
     settings = WebSocketSettings(port=port, max_connections=max_connections)
     links = LinkRegistry(settings, "node1")
     requests = OpenRequests()
@@ -220,7 +215,7 @@ async def test_a_full_server(shares_port: bool) -> None:
 @doors
 @pytest.mark.gen_test
 async def test_a_port_of_its_own(shares_port: bool) -> None:
-    own = free_port()
+    own = free_ports()
     main, other = Scripted("main"), Scripted("other")
     mounts = [Mount("/p", main), Mount("/", other, own), Mount("/other", other)]
     async with serving(*mounts, shares_port=shares_port) as server:
@@ -247,7 +242,7 @@ async def test_ports_and_paths_that_two_want() -> None:
 @bind_fails
 @pytest.mark.gen_test
 async def test_several_processes_on_one_port() -> None:
-    port = free_port()
+    port = free_ports()
     async with serving(Mount("/p", Scripted()), port=port, reuse_port=True):
         async with serving(Mount("/p", Scripted()), port=port, reuse_port=True) as second:
             assert second.websocket_port == port
