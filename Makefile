@@ -12,6 +12,7 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 PIP := bin/python -m pip install --quiet --disable-pip-version-check
 NPM := $(shell command -v npm 2>/dev/null)
+REDIS := $(shell command -v redis-server 2>/dev/null)
 NODE_TESTS := $(dir $(wildcard tests/*/package.json tests/*/*/package.json))
 
 # Runs on any Python, so that an old one gets an answer too.
@@ -38,8 +39,8 @@ help:
 	@echo "make test          install what the tests need and run all of them"
 	@echo "make check         ruff, mypy --strict, import-linter, and whether definitions/ is up to date"
 	@echo "make definitions   write definitions/ anew from the schemas and the event table"
-	@echo "make bench         measure against other servers (benchmarks/README.md)"
-	@echo "make bench-smoke   see whether the benchmarks work, in about a minute"
+	@echo "make bench         measure against other servers, and clusters (benchmarks/README.md); with ARGS the first alone"
+	@echo "make bench-smoke   see whether the benchmarks work, in one or two minutes"
 	@echo "make clean         remove environments, caches and build output; config.json and users.db stay"
 
 run: $(VENV)/.installed
@@ -61,6 +62,7 @@ definitions: $(VENV)/.installed-check
 
 bench bench-smoke: $(BENCH_VENV)/.installed $(if $(NPM),benchmarks/node_modules/.installed)
 	@$(BENCH_VENV)/bin/python benchmarks/run.py $(MODE) $(if $(NPM),,--skip-missing) $(ARGS)
+	$(if $(ARGS),,@$(if $(REDIS),$(BENCH_VENV)/bin/python benchmarks/cluster.py $(MODE),echo "redis-server is not installed: clusters are not measured"))
 
 bench-smoke: MODE := --smoke
 

@@ -53,7 +53,7 @@ class Report:
             for number in self._rounds
             if len(sweep) > 1
         ]
-        return _median([last[DELIVERY] / first[DELIVERY] for first, last in pairs if first and last])
+        return median([last[DELIVERY] / first[DELIVERY] for first, last in pairs if first and last])
 
     def summary(self) -> dict[str, Any]:
         """For each workload and server: the medians of the figure and of its ratio, the ratios' spread, the losses."""
@@ -69,8 +69,8 @@ class Report:
     def _summary_of(self, workload: Workload, server: Server) -> dict[str, Any]:
         ratios = self.ratios(workload, server)
         return {
-            "median": _median(self.values(workload, server)),
-            "ratio": _median(ratios),
+            "median": median(self.values(workload, server)),
+            "ratio": median(ratios),
             "ratio_least": min(ratios, default=None),
             "ratio_most": max(ratios, default=None),
             "lost": max((r.get("lost", 0) for r in self.results(workload.name, server.name)), default=None),
@@ -95,33 +95,33 @@ class Report:
         heads = [workload.title + per.get(workload.figure, "") for workload in chosen]
         rows = [[s.title, *(self._cell(workload, s) for workload in chosen)] for s in self.servers]
         intro = "Times the figure of npm ws in the same round: median (least to most), and the median itself.\n\n"
-        return intro + _table(["server", *heads], rows)
+        return intro + table(["server", *heads], rows)
 
     def _cell(self, workload: Workload, server: Server) -> str:
-        value = _median(self.values(workload, server))
+        value = median(self.values(workload, server))
         if value is None:
             return "failed" if self._failures(workload, server) else NOTHING
-        text = f"{_number(value)} {UNITS[workload.figure]}"
+        text = f"{number(value)} {UNITS[workload.figure]}"
         ratios = self.ratios(workload, server)
         if ratios:
-            spread = f"({_number(min(ratios))} to {_number(max(ratios))})"
-            text = f"**{_number(statistics.median(ratios))}** {spread}, {text}"
+            spread = f"({number(min(ratios))} to {number(max(ratios))})"
+            text = f"**{number(statistics.median(ratios))}** {spread}, {text}"
         return text + self._blemishes(workload, server)
 
     def _sweep_table(self) -> str:
         chosen = [workload for workload in self.workloads if workload.group == "sweep"]
         heads = ["server", *(f"{workload.connections:,}" for workload in chosen), "last over first"]
         rows = [
-            [server.title, *(self._short_cell(workload, server) for workload in chosen), _number(self.growth(server))]
+            [server.title, *(self._short_cell(workload, server) for workload in chosen), number(self.growth(server))]
             for server in self.servers
         ]
-        return "CPU µs a delivery by subscribers (and times npm ws).\n\n" + _table(heads, rows)
+        return "CPU µs a delivery by subscribers (and times npm ws).\n\n" + table(heads, rows)
 
     def _short_cell(self, workload: Workload, server: Server) -> str:
-        value, ratio = _median(self.values(workload, server)), _median(self.ratios(workload, server))
+        value, ratio = median(self.values(workload, server)), median(self.ratios(workload, server))
         if value is None:
             return "failed" if self._failures(workload, server) else NOTHING
-        return f"{_number(value)} ({_number(ratio)})" + self._blemishes(workload, server)
+        return f"{number(value)} ({number(ratio)})" + self._blemishes(workload, server)
 
     def _stalled_table(self) -> str:
         columns: list[tuple[str, Callable[[dict[str, Any]], float]]] = [
@@ -138,10 +138,10 @@ class Report:
             cells = [self._stalled_cell(w.name, server, figure) for _, figure in columns for w in chosen]
             closed = self._stalled_cell(chosen[-1].name, server, lambda result: result["stalled_closed"])
             rows.append([server.title, *cells, closed])
-        return f"Stalled readers: {chosen[-1].title}; medians.\n\n" + _table(heads, rows)
+        return f"Stalled readers: {chosen[-1].title}; medians.\n\n" + table(heads, rows)
 
     def _stalled_cell(self, workload: str, server: Server, figure: Callable[[dict[str, Any]], float]) -> str:
-        return _number(_median([figure(result) for result in self.results(workload, server.name)]))
+        return number(median([figure(result) for result in self.results(workload, server.name)]))
 
     def _blemishes(self, workload: Workload, server: Server) -> str:
         lost = max((result.get("lost", 0) for result in self.results(workload.name, server.name)), default=0)
@@ -156,11 +156,12 @@ class Report:
         return self._by_key.get((workload, server, number), {}).get("result")
 
 
-def _median(values: Sequence[float]) -> float | None:
+def median(values: Sequence[float]) -> float | None:
+    """Of nothing: :obj:`None`."""
     return statistics.median(values) if values else None
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """Three digits that matter, no more."""
     if value is None:
         return NOTHING
@@ -169,6 +170,7 @@ def _number(value: float | None) -> str:
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """In Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

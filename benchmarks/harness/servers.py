@@ -136,11 +136,11 @@ def running(server: Server, tools: Toolchain, core: int | None) -> Iterator[Runn
         BenchmarkError: If it does not accept a connection within half a minute; with the end of its log.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        port, other_port = _free_ports(2)
+        port, other_port = free_ports(2)
         log = Path(folder, "server.log")
         with log.open("wb") as output:
             process = subprocess.Popen(
-                _command(server, tools, port),
+                _command(server, tools, port, Path(folder)),
                 cwd=folder,
                 env=_environment(server, tools, port, other_port),
                 stdout=output,
@@ -152,10 +152,10 @@ def running(server: Server, tools: Toolchain, core: int | None) -> Iterator[Runn
             _wait_until_it_accepts(started)
             yield started
         finally:
-            _stop(process)
+            stop(process)
 
 
-def _command(server: Server, tools: Toolchain, port: int) -> list[str]:
+def _command(server: Server, tools: Toolchain, port: int, folder: Path) -> list[str]:
     program = HERE / "servers" / server.program
     match server.runtime:
         case "node":
@@ -165,7 +165,9 @@ def _command(server: Server, tools: Toolchain, port: int) -> list[str]:
         case "c":
             return [str(tools.build / program.stem), str(port)]
         case _:
-            return [tools.python, "-m", "users_server", "serve", "--config", str(HERE / "users_server.json")]
+            # A copy, because the server keeps its key and its files beside its config.
+            config = shutil.copy(HERE / "users_server.json", folder)
+            return [tools.python, "-m", "users_server", "serve", "--config", str(config)]
 
 
 def _environment(server: Server, tools: Toolchain, port: int, other_port: int) -> dict[str, str]:
@@ -180,7 +182,8 @@ def _environment(server: Server, tools: Toolchain, port: int, other_port: int) -
     return environment
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on; another program may be faster."""
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [listener.getsockname()[1] for listener in listeners]
     for listener in listeners:
@@ -201,7 +204,8 @@ def _wait_until_it_accepts(started: RunningServer) -> None:
     raise BenchmarkError(f"{started.server.title} accepts no connection:\n{started.end_of_log()}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End it in order; by force if that takes too long."""
     process.terminate()
     try:
         process.wait(STOP_SECONDS)
