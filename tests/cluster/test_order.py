@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 
 import pytest
 
-from tests.cluster.nodes import KEPT, LOST, Cluster
+from tests.cluster.nodes import APP, KEPT, LOST, Cluster
 from tests.cluster.streams import Ledger
+from tests.raw_client import TEXT, build_frame
+from tests.wire.relay import path
 
 EACH = 300
 
@@ -55,3 +58,22 @@ def test_apps_and_channels_stay_apart(start: Callable[..., Cluster]) -> None:
         ledger.leave()
     assert here.data == list(range(1, 20, 2))
     assert there.data == list(range(0, 20, 2))
+
+
+def test_answers_keep_the_order_of_their_messages(start: Callable[..., Cluster]) -> None:
+    cluster = start(1)
+    where = path(1, "Ann", "plain", at=f"/relay/{APP}", secret=cluster.secret)
+    client = cluster.nodes[0].connect(where, origin=None)
+    frames = [build_frame(TEXT, json.dumps({"data": {"number": number}}).encode()) for number in range(200)]
+    frames[70] = build_frame(TEXT, b"no JSON")
+    client.send(b"".join(frames))  # at once, so that Redis has many of them before it answers one
+    answers, numbers = [], []
+    while len(answers) < 200 or len(numbers) < 199:
+        event = client.read_event()
+        if event["type"] == "sended":
+            answers.append(event["ok"])
+        else:
+            numbers.append(event["data"]["number"])
+    client.close()
+    assert [index for index, is_ok in enumerate(answers) if not is_ok] == [70]
+    assert numbers == [number for number in range(200) if number != 70]

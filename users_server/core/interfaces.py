@@ -110,8 +110,8 @@ class Broker(Protocol):
     """
     Joins nodes. The only way in is :meth:`publish`; a node never delivers its own publication by itself.
 
-    Methods that return an awaitable do their work in the order in which they were called, although nothing was awaited;
-    where there is no need to wait they return an :class:`users_server.core.acceptance.Accepted`.
+    Methods that return an awaitable do their work in the order in which they were called, although nothing was awaited.
+    They may return what :mod:`users_server.core.acceptance` has, which a caller need not wait for in a task.
     """
 
     async def start(self, handler: PublicationHandler) -> None:

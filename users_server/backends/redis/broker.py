@@ -16,12 +16,12 @@ from users_server.backends.redis.payloads import (
     encode_publication,
     encode_revocation,
 )
-from users_server.backends.redis.requests import Call, Command, Pending, Reply, away, limited
+from users_server.backends.redis.requests import Call, Command, Reply, away, limited
 from users_server.backends.redis.scripts import Script, Scripts
 from users_server.backends.redis.sender import Question, Sender
 from users_server.backends.redis.servers import Servers
 from users_server.backends.redis.statistics import RedisStatistics
-from users_server.core.acceptance import Accepted, Refused
+from users_server.core.acceptance import Accepted, Pending, Refused
 from users_server.core.interfaces import PublicationHandler
 from users_server.core.messages import (
     Gap,

@@ -26,10 +26,11 @@ from users_server.backends.redis.alignment import handled_of
 from users_server.backends.redis.keys import ChannelKeys, Keys, slot_of
 from users_server.backends.redis.link import Link, RedisError, refuse_errors
 from users_server.backends.redis.location import RedisLocation
-from users_server.backends.redis.requests import Call, Pending, Reply
+from users_server.backends.redis.requests import Call, Reply
 from users_server.backends.redis.scripts import Scripts
 from users_server.backends.redis.servers import Servers
 from users_server.backends.redis.statistics import RedisStatistics
+from users_server.core.acceptance import Pending
 from users_server.core.clock import Clock
 from users_server.errors import BrokerUnavailable
 from users_server.services.settings import BrokerSettings

@@ -18,9 +18,10 @@ import structlog
 
 from users_server.backends.redis.keys import ChannelKeys
 from users_server.backends.redis.link import Link, is_temporary
-from users_server.backends.redis.requests import Call, Command, Pending, Reply
+from users_server.backends.redis.requests import Call, Command, Reply
 from users_server.backends.redis.scripts import Scripts
 from users_server.backends.redis.statistics import RedisStatistics
+from users_server.core.acceptance import Pending
 from users_server.core.messages import StreamPosition
 
 log = structlog.stdlib.get_logger(__name__)

@@ -80,7 +80,7 @@ class Keys:
             live = self._prefix + f"{{{app}/{channel}}}".encode()
             keys = ChannelKeys(live, slot_of(live))
             if len(self._remembered) >= MAX_REMEMBERED:
-                del self._remembered[next(iter(self._remembered))]
+                self._remembered.clear()  # to drop the first one costs a walk over all that were dropped before it
             self._remembered[app, channel] = keys
         return keys
 

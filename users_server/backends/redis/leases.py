@@ -15,11 +15,12 @@ import structlog
 
 from users_server.backends.redis.keys import Keys
 from users_server.backends.redis.link import RedisError, refuse_errors
-from users_server.backends.redis.requests import Call, Command, Pending, Reply
+from users_server.backends.redis.requests import Call, Command, Reply
 from users_server.backends.redis.rooms import parse_room_name
 from users_server.backends.redis.scripts import Scripts
 from users_server.backends.redis.servers import Servers
 from users_server.backends.redis.statistics import RedisStatistics
+from users_server.core.acceptance import Pending
 from users_server.core.clock import Clock
 from users_server.errors import BrokerUnavailable
 

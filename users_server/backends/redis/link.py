@@ -22,7 +22,8 @@ from typing import Any, Protocol, cast
 import hiredis
 
 from users_server.backends.redis.location import Address, RedisLocation
-from users_server.backends.redis.requests import Call, Command, Pending, Reply, Request, away, give_up
+from users_server.backends.redis.requests import Call, Command, Reply, Request, away, give_up
+from users_server.core.acceptance import Pending
 from users_server.core.clock import Clock
 from users_server.errors import BrokerUnavailable
 

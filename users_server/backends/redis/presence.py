@@ -12,13 +12,13 @@ from users_server.backends.redis.keys import Keys
 from users_server.backends.redis.leases import Lease
 from users_server.backends.redis.link import RedisError
 from users_server.backends.redis.payloads import decode_claim
-from users_server.backends.redis.requests import NOT_IN_TIME, Call, Command, Pending, Reply, away, limited
+from users_server.backends.redis.requests import NOT_IN_TIME, Call, Command, Reply, away, limited
 from users_server.backends.redis.rooms import Change, Room
 from users_server.backends.redis.scripts import Scripts
 from users_server.backends.redis.sender import Sender
 from users_server.backends.redis.servers import Servers
 from users_server.backends.redis.statistics import RedisStatistics
-from users_server.core.acceptance import Accepted, Refused
+from users_server.core.acceptance import Accepted, Pending, Refused
 from users_server.core.clock import Clock
 from users_server.core.messages import Member, PresenceState
 from users_server.errors import BrokerUnavailable, LimitExceeded, Overloaded, UsersServerError

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
 
+from users_server.core.acceptance import Pending
 from users_server.errors import BrokerUnavailable, UsersServerError
-
-T = TypeVar("T")
 
 Command: TypeAlias = tuple[bytes | str | int, ...]
 
@@ -18,66 +17,6 @@ Reply: TypeAlias = Any
 LATE = "The message broker did not answer in time; nobody knows whether it was done"
 NOT_IN_TIME = "The message broker did not answer in time"
 NOT_SENT = "The message broker is away; nothing was done"
-
-
-class Pending(Generic[T]):
-    """
-    An outcome that comes later. It need not be awaited, and it may be awaited more than once.
-
-    Unlike a future it does not complain about an error that nobody asked for, and costs less.
-    """
-
-    __slots__ = ("_error", "_followers", "_is_done", "_value")
-
-    def __init__(self) -> None:
-        self._is_done = False
-        self._value: T | None = None
-        self._error: UsersServerError | None = None
-        self._followers: list[Callable[[], None]] | None = None
-
-    @property
-    def is_done(self) -> bool:
-        return self._is_done
-
-    @property
-    def error(self) -> UsersServerError | None:
-        return self._error
-
-    def succeed(self, value: T) -> None:
-        """The outcome; a second one is ignored."""
-        if not self._is_done:
-            self._value = value
-            self._finish()
-
-    def fail(self, error: UsersServerError) -> None:
-        """Awaiting raises ``error``."""
-        if not self._is_done:
-            self._error = error
-            self._finish()
-
-    def then(self, follower: Callable[[], None]) -> None:
-        """Call ``follower`` when there is an outcome; now, if there is one already."""
-        if self._is_done:
-            follower()
-        elif self._followers is None:
-            self._followers = [follower]
-        else:
-            self._followers.append(follower)
-
-    def _finish(self) -> None:
-        self._is_done = True
-        followers, self._followers = self._followers, None
-        for follower in followers or ():
-            follower()
-
-    def __await__(self) -> Generator[Any, None, T]:
-        if not self._is_done:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.then(lambda: None if waiter.done() else waiter.set_result(None))
-            yield from waiter
-        if self._error is not None:
-            raise self._error.with_traceback(None)
-        return self._value  # type: ignore[return-value]  # succeed() was given a T
 
 
 def limited(outcome: Pending[None], seconds: float) -> Pending[None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from users_server.backends.redis.keys import ChannelKeys
 from users_server.backends.redis.payloads import encode_member
-from users_server.backends.redis.requests import Pending
+from users_server.core.acceptance import Pending
 from users_server.core.messages import Member
 
 BATCH = 100

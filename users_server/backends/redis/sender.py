@@ -8,9 +8,9 @@ from typing import TypeVar
 import hiredis
 import structlog
 
-from users_server.backends.redis.requests import Command, Pending, Reply, away
+from users_server.backends.redis.requests import Command, Reply, away
 from users_server.backends.redis.servers import Servers
-from users_server.core.acceptance import Refused
+from users_server.core.acceptance import Pending, Refused
 from users_server.core.clock import Clock
 from users_server.errors import Overloaded, UsersServerError
 from users_server.services.settings import BrokerSettings

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from users_server.core.acceptance import Accepted
+from users_server.core.acceptance import Accepted, Pending
 from users_server.core.clock import Clock
 from users_server.core.connection import Connection
 from users_server.core.interfaces import Transport
@@ -24,6 +24,7 @@ from users_server.errors import (
     ServerFull,
     UsersServerError,
 )
+from users_server.protocols.answers import AnswerQueue
 from users_server.protocols.base import Peer, Publish
 from users_server.protocols.relay import codec
 from users_server.protocols.relay.admission import NAME, Entry
@@ -57,7 +58,7 @@ class RelayReceiver:
     Until its channel is joined, which may take a trip to the broker, what the client sends waits in the socket.
     """
 
-    __slots__ = ("_bucket", "_connection", "_encoder", "_exchange", "_joining", "_place")
+    __slots__ = ("_answers", "_bucket", "_connection", "_encoder", "_exchange", "_joining", "_place")
 
     def __init__(
         self, exchange: Exchange, peer: Peer, transport: Transport, encoder: codec.RelayEncoder, place: Place
@@ -67,6 +68,7 @@ class RelayReceiver:
         self._encoder = encoder
         self._place = place
         self._bucket: TokenBucket | None = None
+        self._answers: AnswerQueue | None = None
         self._joining: asyncio.Task[None] | None = None
         self._connection = Connection(
             peer.connection_id,
@@ -123,6 +125,8 @@ class RelayReceiver:
             if isinstance(accepted, Accepted):
                 self._confirm()
                 return None
+            if isinstance(accepted, Pending):
+                return self._confirm_in_turn(accepted)
             return self._confirm_later(accepted)
         return self._publish_later(result)
 
@@ -167,6 +171,12 @@ class RelayReceiver:
         else:
             await self._confirm_later(accepted)
 
+    def _confirm_in_turn(self, accepted: Pending[Any]) -> Awaitable[None] | None:
+        """Go on with the client's next message meanwhile; its answer waits for this one."""
+        if self._answers is None:
+            self._answers = AnswerQueue()
+        return self._answers.follow(accepted, lambda error: self._confirm() if error is None else self._refuse(error))
+
     async def _confirm_later(self, accepted: Awaitable[object]) -> None:
         """Wait until the broker has taken the publication."""
         try:
@@ -178,7 +188,7 @@ class RelayReceiver:
 
     def _confirm(self) -> None:
         """Tell the sender at once, before the message itself comes with the flush."""
-        self._connection.transport.write(self._encoder.frame(codec.SENT))
+        self._answer(codec.SENT)
         self._count("ok")
 
     def _refuse(self, error: Exception) -> None:
@@ -191,7 +201,14 @@ class RelayReceiver:
             log.error("message failed", connection=self._connection.id, exc_info=error)
             error = UsersServerError()
         self._count(error.reason)
-        self._connection.transport.write(self._encoder.frame(codec.encode_refusal(error)))
+        self._answer(codec.encode_refusal(error))
+
+    def _answer(self, payload: bytes) -> None:
+        frame = self._encoder.frame(payload)
+        if self._answers is None:
+            self._connection.transport.write(frame)
+        else:
+            self._answers.put(lambda: self._connection.transport.write(frame))
 
     def _count(self, result: str) -> None:
         self._exchange.node.statistics.messages[COUNTED_AS, result] += 1

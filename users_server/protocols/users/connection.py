@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
-from users_server.core.acceptance import Accepted
+from users_server.core.acceptance import Accepted, Pending
 from users_server.core.clock import Clock
 from users_server.core.connection import Connection
 from users_server.core.interfaces import Transport
@@ -15,6 +16,7 @@ from users_server.core.messages import JSON
 from users_server.core.node import Node
 from users_server.core.rate_limit import TokenBucket, spend
 from users_server.errors import Disconnect, UsersServerError
+from users_server.protocols.answers import AnswerQueue
 from users_server.protocols.base import Direction, Framing, Peer, Publish, Reply, Result
 from users_server.protocols.users import codec, handlers
 from users_server.protocols.users.admission import NAME
@@ -40,7 +42,7 @@ class Exchange:
 class UsersReceiver:
     """:class:`users_server.protocols.base.Receiver` of the Users Socket API."""
 
-    __slots__ = ("_bucket", "_connection", "_exchange", "_framing")
+    __slots__ = ("_answers", "_bucket", "_connection", "_exchange", "_framing")
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class UsersReceiver:
         self._exchange = exchange
         self._framing = framing
         self._bucket: TokenBucket | None = None
+        self._answers: AnswerQueue | None = None
         self._connection = Connection(
             peer.connection_id,
             peer.identity,
@@ -124,6 +127,8 @@ class UsersReceiver:
             accepted = self._exchange.node.publish(
                 connection.app, result.channel, result.event, result.data, by=connection.client_info
             )
+            if isinstance(accepted, Pending):
+                return self._confirm_in_turn(name, accepted, received)
             if not isinstance(accepted, Accepted):
                 return self._confirm(name, accepted, received)
         elif result is not None:
@@ -146,6 +151,19 @@ class UsersReceiver:
             if unconfirmed is not None:
                 await unconfirmed
 
+    def _confirm_in_turn(self, name: str, accepted: Pending[Any], received: JSON) -> Awaitable[None] | None:
+        """Go on with the client's next message meanwhile; its answer waits for this one."""
+
+        def answer(error: UsersServerError | None) -> None:
+            if error is None:
+                self._count(name, "ok")
+            else:
+                self._refuse(name, error, received)
+
+        if self._answers is None:
+            self._answers = AnswerQueue()
+        return self._answers.follow(accepted, answer)
+
     async def _confirm(self, name: str, accepted: Awaitable[object], received: JSON) -> None:
         """Wait until the broker has taken the publication, and tell the sender if it did not."""
         try:
@@ -156,7 +174,11 @@ class UsersReceiver:
             self._count(name, "ok")
 
     def _reply(self, reply: Reply) -> None:
-        self._exchange.node.reply(self._connection, self._framing.text(codec.encode_event(reply.event, reply.data)))
+        frame = self._framing.text(codec.encode_event(reply.event, reply.data))
+        if self._answers is None:
+            self._exchange.node.reply(self._connection, frame)
+        else:
+            self._answers.put(lambda: self._exchange.node.reply(self._connection, frame))
 
     def _refuse(self, name: str, error: UsersServerError, received: JSON) -> None:
         self._count(name, error.reason)
