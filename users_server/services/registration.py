@@ -141,6 +141,10 @@ class RegistrationService:
             raise Conflict(rules.ALREADY_ACTIVATED)
         record = await self._keys.find(KeyKind.ACTIVATION, user.id, key)
         if record is None:
+            # another request may have used the key since the account was read
+            user = await self._store.get_user(user.id)
+            if user is not None and user.is_active:
+                raise Conflict(rules.ALREADY_ACTIVATED)
             raise InvalidValue(rules.WRONG_ACTIVATION_KEY)
         # the account decides who is first; a key that is left behind opens nothing
         if not await self._store.activate_user(user.id):
