@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from marshmallow import Schema
 
@@ -18,11 +18,9 @@ from users_server.core.node import Node
 from users_server.errors import Disconnect
 from users_server.protocols.messages import MessageTable
 from users_server.schemas.settings import Section
+from users_server.services.apps import AppService
 from users_server.services.credentials import ReadsHeaders
-
-if TYPE_CHECKING:
-    from users_server.services.apps import AppService
-    from users_server.services.identity import IdentityService
+from users_server.services.identity import IdentityService
 
 
 class Direction(enum.Enum):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from users_server.core.messages import JSON, ClientInfo, Gap, Member, PresenceChange, Publication, StreamPosition
+from users_server.core.subscriptions import Subscribed
 from users_server.errors import InvalidPayload, UsersServerError
 from users_server.protocols.base import Framing
 from users_server.protocols.relay.errors import ERROR_CODES
@@ -25,9 +26,6 @@ from users_server.protocols.relay.kinds import public_id
 from users_server.protocols.relay.schemas import SendInput
 from users_server.schemas.checker import compile_loader
 from users_server.schemas.json_text import decode_object, encode
-
-if TYPE_CHECKING:
-    from users_server.core.subscriptions import Subscribed
 
 SYSTEM_USER: Mapping[str, JSON] = {"id": 0, "name": "System"}
 """Who publishes from the server side (relay.md)."""

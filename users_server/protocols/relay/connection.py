@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
@@ -16,6 +16,7 @@ from users_server.core.interfaces import Transport
 from users_server.core.messages import Member, StreamPosition
 from users_server.core.node import Node
 from users_server.core.rate_limit import TokenBucket, spend
+from users_server.core.subscriptions import Subscribed
 from users_server.errors import (
     BackendError,
     Disconnect,
@@ -32,9 +33,6 @@ from users_server.protocols.relay.errors import CLOSE_CODES
 from users_server.protocols.relay.events import MESSAGE
 from users_server.protocols.relay.handlers import Place
 from users_server.protocols.relay.sizes import check_size
-
-if TYPE_CHECKING:
-    from users_server.core.subscriptions import Subscribed
 
 log = structlog.stdlib.get_logger(__name__)
 

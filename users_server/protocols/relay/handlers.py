@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from users_server.core.messages import JSON
 from users_server.errors import PermissionDenied
 from users_server.protocols.base import Publish
+from users_server.protocols.relay.callback import Callback
 from users_server.protocols.relay.kinds import KindRule, Passed
 from users_server.protocols.relay.tokens import Claims
-
-if TYPE_CHECKING:
-    from users_server.protocols.relay.callback import Callback
-
 
 Result: TypeAlias = Publish | Awaitable[Publish]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from users_server.core.apps import App
@@ -14,11 +13,9 @@ from users_server.protocols.base import Admission, Visit
 from users_server.protocols.watch.codec import read_position
 from users_server.protocols.watch.schemas import WatchQuery
 from users_server.services.app_key import app_key_of
+from users_server.services.apps import AppService
 from users_server.services.credentials import Credentials
 from users_server.services.identity import IdentityService
-
-if TYPE_CHECKING:
-    from users_server.services.apps import AppService
 
 NAME = "watch"
 PARAMETERS = frozenset(WatchQuery().fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from users_server.core.messages import (
     JSON,
@@ -14,13 +14,11 @@ from users_server.core.messages import (
     Publication,
     StreamPosition,
 )
+from users_server.core.subscriptions import Subscribed
 from users_server.errors import ProtocolViolation
 from users_server.protocols.base import Framing
 from users_server.protocols.watch.events import GAP, PRESENCE, PUBLICATION, SUBSCRIBED, Message
 from users_server.schemas.json_text import encode
-
-if TYPE_CHECKING:
-    from users_server.core.subscriptions import Subscribed
 
 _POSITION = re.compile(r"([A-Za-z0-9._-]{1,64}):(0|[1-9][0-9]{0,17})\Z", re.ASCII)
 

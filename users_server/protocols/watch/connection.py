@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import structlog
 
 from users_server.core.connection import Connection
 from users_server.core.interfaces import Transport
 from users_server.core.node import Node
+from users_server.core.subscriptions import Subscribed
 from users_server.errors import BackendError, Disconnect, ProtocolViolation, ServerFull, UsersServerError
 from users_server.protocols.base import Peer
 from users_server.protocols.watch.admission import NAME, WatchRequest
 from users_server.protocols.watch.codec import WatchEncoder
 from users_server.protocols.watch.errors import CLOSE_CODES
-
-if TYPE_CHECKING:
-    from users_server.core.subscriptions import Subscribed
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from users_server.core.apps import App
 from users_server.core.interfaces import Transport
@@ -14,10 +13,8 @@ from users_server.protocols.watch.admission import NAME, Gate
 from users_server.protocols.watch.codec import WatchEncoder
 from users_server.protocols.watch.connection import Watcher
 from users_server.protocols.watch.errors import CLOSE_CODES
+from users_server.services.apps import AppService
 from users_server.services.identity import IdentityService
-
-if TYPE_CHECKING:
-    from users_server.services.apps import AppService
 
 
 class WatchProtocol:
