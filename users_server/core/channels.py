@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from users_server.core.messages import HistoryRule
+from users_server.core.messages import DEFAULT_APP, SYSTEM_CHANNELS, HistoryRule
 from users_server.errors import InvalidValue
 
 MAX_REMEMBERED = 10_000
@@ -60,6 +60,11 @@ class ChannelLimits:
     data_bytes: int = 65_536
     joining_publications: int = 1_000
     recovered_publications: int = 1_000
+
+
+def is_system_channel(app: str, channel: str) -> bool:
+    """Whether only the Users Socket API and the user service have to do with it."""
+    return channel in SYSTEM_CHANNELS and app == DEFAULT_APP
 
 
 def check_name(channel: str, limits: ChannelLimits) -> None:

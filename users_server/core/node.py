@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from users_server.core.acceptance import Refused
 from users_server.core.apps import App
-from users_server.core.channels import ChannelLimits, ChannelRules, Publishers, check_name
+from users_server.core.channels import ChannelLimits, ChannelRules, Publishers, check_name, is_system_channel
 from users_server.core.clock import Clock
 from users_server.core.connection import Connection
 from users_server.core.hub import Hub, OccupancyObserver
@@ -223,7 +223,7 @@ class Node:
             BackendError: If the broker is away or overloaded; nothing was published.
         """
         publication = Publication(app, channel, event, data, by, None, to_user, except_connection)
-        if channel in SYSTEM_CHANNELS and app == DEFAULT_APP:
+        if is_system_channel(app, channel):
             return self._broker.publish(publication)
         try:
             check_name(channel, self.limits)

@@ -34,15 +34,22 @@ class TokenBucket:
         return True
 
 
-def spend(bucket: TokenBucket, now: float) -> None:
+def spend(bucket: TokenBucket | None, rate: float, now: float) -> TokenBucket | None:
     """
-    Take a token for one message of a client.
+    Take a token for one message of a client, and return its bucket.
+
+    A client has none until its first message, and never one where ``rate``, messages a second, is 0: no limit.
 
     Raises:
         LimitExceeded: If there is none.
         ProtocolViolation: If there is none, and the client has been told so again and again.
     """
+    if not rate:
+        return None
+    if bucket is None:
+        bucket = TokenBucket(rate, max(1.0, rate), now)
     if not bucket.take(now):
         if bucket.refused > max(10.0, bucket.rate):
             raise ProtocolViolation("The client kept on sending over its rate limit")
         raise LimitExceeded("Too many messages", retry_after_seconds=1.0 / bucket.rate)
+    return bucket

@@ -14,12 +14,12 @@ import asyncio
 from collections.abc import Awaitable
 
 from users_server.core.acceptance import DONE, Accepted, Refused
-from users_server.core.channels import ChannelLimits, ChannelRules, check_name
+from users_server.core.channels import ChannelLimits, ChannelRules, check_name, is_system_channel
 from users_server.core.claims import Claims
 from users_server.core.connection import Connection
 from users_server.core.hub import Hub
 from users_server.core.interfaces import Broker, PresenceManager
-from users_server.core.messages import DEFAULT_APP, SYSTEM_CHANNELS, Member, StreamPosition
+from users_server.core.messages import Member, StreamPosition
 from users_server.core.presence import Replica
 from users_server.core.recovery import CatchUp, Recovery
 from users_server.core.replicas import Replicas
@@ -142,7 +142,7 @@ class Subscribing:
             self._tasks.settle(self._end(subscription, is_for_good=True), "leaving a channel")
 
     def _check(self, connection: Connection, channel: str) -> None:
-        if connection.app == DEFAULT_APP and channel in SYSTEM_CHANNELS:
+        if is_system_channel(connection.app, channel):
             raise PermissionDenied("This channel is not for subscribers")
         check_name(channel, self._limits)
         joined = connection.joined or {}

@@ -14,11 +14,9 @@ import orjson
 
 from users_server.core.acceptance import Refused
 from users_server.core.apps import App
-from users_server.core.channels import ChannelLimits, ChannelRule, ChannelRules, check_name
+from users_server.core.channels import ChannelLimits, ChannelRule, ChannelRules, check_name, is_system_channel
 from users_server.core.messages import (
-    DEFAULT_APP,
     JSON,
-    SYSTEM_CHANNELS,
     HistoryPage,
     PresenceState,
     StreamPosition,
@@ -217,7 +215,7 @@ class PublishingService:
 
     def _check_channel(self, app: App, channel: str) -> None:
         check_name(channel, self._limits)
-        if app.id == DEFAULT_APP and channel in SYSTEM_CHANNELS:
+        if is_system_channel(app.id, channel):
             raise PermissionDenied(SYSTEM_CHANNEL)
 
 

@@ -110,8 +110,9 @@ class RelayReceiver:
             await pending
 
     def _receive(self, payload: bytes) -> Awaitable[None] | None:
+        exchange = self._exchange
         try:
-            self._take_token()
+            self._bucket = spend(self._bucket, exchange.messages_per_second, exchange.clock.monotonic())
             data = codec.decode_send(payload)
             check_size(data, self._place.max_data_bytes, at_most=len(payload))
             result = MESSAGE.handler(MESSAGE, self._place, data)
@@ -137,16 +138,6 @@ class RelayReceiver:
     def lost(self) -> None:
         self._connection.is_closing = True
         self._exchange.node.disconnect(self._connection)
-
-    def _take_token(self) -> None:
-        """Raises :class:`LimitExceeded` or :class:`ProtocolViolation` as :func:`spend` does."""
-        rate = self._exchange.messages_per_second
-        if not rate:
-            return
-        now = self._exchange.clock.monotonic()
-        if self._bucket is None:
-            self._bucket = TokenBucket(rate, max(1.0, rate), now)
-        spend(self._bucket, now)
 
     def _publish(self, result: Publish) -> Awaitable[object]:
         connection = self._connection

@@ -8,9 +8,10 @@ from typing import Any
 
 import structlog
 
+from users_server.core.channels import is_system_channel
 from users_server.core.clock import Clock
 from users_server.core.interfaces import ExternalInput
-from users_server.core.messages import DEFAULT_APP, JSON, SYSTEM_CHANNELS
+from users_server.core.messages import JSON
 from users_server.core.node import Node
 from users_server.core.rate_limit import TokenBucket
 from users_server.errors import (
@@ -94,7 +95,7 @@ class RelayInput:
         data, event = message.get("data"), message.get("type", MESSAGE.type)
         if not isinstance(channel, str):
             raise InvalidValue("channel must be text")
-        if self._settings.app == DEFAULT_APP and channel in SYSTEM_CHANNELS:
+        if is_system_channel(self._settings.app, channel):
             raise PermissionDenied("Only the server itself publishes in this channel")
         if type(data) is not dict:
             raise InvalidValue("data must be an object")

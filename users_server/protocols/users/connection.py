@@ -77,7 +77,7 @@ class UsersReceiver:
         exchange = self._exchange
         try:
             if exchange.messages_per_second:
-                self._take_token()
+                self._bucket = spend(self._bucket, exchange.messages_per_second, exchange.clock.monotonic())
             message = decode_object(payload)
             received = message.get("eventType")
             event, load = codec.find_event(received)
@@ -112,14 +112,6 @@ class UsersReceiver:
     def lost(self) -> None:
         self._connection.is_closing = True
         self._exchange.node.disconnect(self._connection)
-
-    def _take_token(self) -> None:
-        """Raises :class:`LimitExceeded` over the rate and :class:`ProtocolViolation` when the client keeps on."""
-        rate = self._exchange.messages_per_second
-        now = self._exchange.clock.monotonic()
-        if self._bucket is None:
-            self._bucket = TokenBucket(rate, max(1.0, rate), now)
-        spend(self._bucket, now)
 
     def _carry_out(self, name: str, result: Result, received: JSON) -> Awaitable[None] | None:
         if isinstance(result, Publish):
