@@ -1,4 +1,4 @@
-"""Records as JSON text, for the databases that keep them as one piece."""
+"""Records as the databases keep them: as one piece of JSON text, or as columns of the same names in all of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 
 from users_server.core.apps import App, AppCredentials, AppLimits
+from users_server.core.audit import AuditEntry
+from users_server.core.files import StoredFile
 from users_server.core.messages import ClientInfo, Publication, StreamPosition
 
 
@@ -55,3 +57,41 @@ def load_publication(app: str, channel: str, position: StreamPosition, text: str
         to_user=record.get("to_user"),
         except_connection=record.get("except_connection"),
     )
+
+
+def audit_fields(entry: AuditEntry) -> dict[str, Any]:
+    """The columns of an entry, but for its id; names in a second form, to be looked for without case."""
+    return {
+        "at": entry.at,
+        "action": entry.action,
+        "user_id": entry.user_id,
+        "username": entry.username,
+        "username_key": entry.username.casefold(),
+        "by_id": entry.by_id,
+        "by_name": entry.by_name,
+        "by_key": entry.by_name.casefold(),
+        "address": entry.address,
+        "user_agent": entry.user_agent,
+        "details": orjson.dumps(dict(entry.details)).decode(),
+    }
+
+
+def file_fields(file: StoredFile) -> dict[str, Any]:
+    """The columns of a file, but for its id; the name in a second form, to be looked for without case."""
+    return {
+        "name": file.name,
+        "name_key": file.name.casefold(),
+        "identifier": file.identifier,
+        "user_id": file.user_id,
+        "username": file.username,
+        "bucket_id": file.bucket_id,
+        "bucket_name": file.bucket_name,
+        "created_on": file.created_on,
+        "size": file.size,
+        "mime_type": file.mime_type,
+        "digest": file.digest,
+        "is_public": file.is_public,
+        "downloads": file.downloads,
+        "parent_file": file.parent_file,
+        "meta": orjson.dumps(file.meta).decode(),
+    }

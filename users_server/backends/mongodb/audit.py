@@ -14,6 +14,7 @@ from pymongo.errors import BulkWriteError
 
 from users_server.backends.mongodb.client import Database
 from users_server.backends.mongodb.paging import bounds
+from users_server.backends.records import audit_fields
 from users_server.core.accounts import Page
 from users_server.core.audit import AuditEntry, AuditQuery
 
@@ -26,7 +27,9 @@ async def add(database: Database, entries: Sequence[AuditEntry]) -> None:
     if not entries:
         return
     try:
-        await database[COLLECTION].insert_many([_document(entry) for entry in entries], ordered=False)
+        await database[COLLECTION].insert_many(
+            [{"_id": entry.id, **audit_fields(entry)} for entry in entries], ordered=False
+        )
     except BulkWriteError as error:
         if any(failure["code"] != _DUPLICATE_KEY for failure in error.details["writeErrors"]):
             raise
@@ -86,23 +89,6 @@ def _criteria(query: AuditQuery) -> dict[str, Any]:
     if moments:
         criteria["at"] = moments
     return criteria
-
-
-def _document(entry: AuditEntry) -> dict[str, Any]:
-    return {
-        "_id": entry.id,
-        "at": entry.at,
-        "action": entry.action,
-        "user_id": entry.user_id,
-        "username": entry.username,
-        "username_key": entry.username.casefold(),
-        "by_id": entry.by_id,
-        "by_name": entry.by_name,
-        "by_key": entry.by_name.casefold(),
-        "address": entry.address,
-        "user_agent": entry.user_agent,
-        "details": orjson.dumps(dict(entry.details)).decode(),
-    }
 
 
 def _entry(document: dict[str, Any]) -> AuditEntry:

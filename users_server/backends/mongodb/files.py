@@ -18,6 +18,7 @@ from users_server.backends.mongodb.client import Database
 from users_server.backends.mongodb.paging import bounds
 from users_server.backends.mongodb.storage_stats import Document
 from users_server.backends.mongodb.users import literal_pattern
+from users_server.backends.records import file_fields
 from users_server.core.accounts import Page
 from users_server.core.files import Refusal, StoredFile
 
@@ -28,7 +29,7 @@ _LONGEST_PATTERN_BYTES = 32_000
 
 
 async def begin(database: Database, file: StoredFile, *, expires_at: int) -> None:
-    document = {"_id": file.id, "state": UPLOADING, "was_saved": False, "expires_at": expires_at, **_values(file)}
+    document = {"_id": file.id, "state": UPLOADING, "was_saved": False, "expires_at": expires_at, **file_fields(file)}
     await database["files"].insert_one(document)
 
 
@@ -57,7 +58,7 @@ async def reserve(database: Database, file: StoredFile, *, is_import: bool) -> R
 
 async def save(database: Database, file: StoredFile) -> bool:
     """From being uploaded to saved."""
-    changes = {**_values(file), "state": SAVED, "was_saved": True, "expires_at": NEVER}
+    changes = {**file_fields(file), "state": SAVED, "was_saved": True, "expires_at": NEVER}
     return await _move(database, file.id, UPLOADING, changes)
 
 
@@ -192,26 +193,6 @@ async def _move(database: Database, file_id: str, state: str, changes: dict[str,
     """Change it if it is in ``state``; false if it is not."""
     changed = await database["files"].update_one({"_id": file_id, "state": state}, {"$set": changes})
     return changed.matched_count == 1
-
-
-def _values(file: StoredFile) -> dict[str, Any]:
-    return {
-        "name": file.name,
-        "name_key": file.name.casefold(),
-        "identifier": file.identifier,
-        "user_id": file.user_id,
-        "username": file.username,
-        "bucket_id": file.bucket_id,
-        "bucket_name": file.bucket_name,
-        "created_on": file.created_on,
-        "size": file.size,
-        "mime_type": file.mime_type,
-        "digest": file.digest,
-        "is_public": file.is_public,
-        "downloads": file.downloads,
-        "parent_file": file.parent_file,
-        "meta": orjson.dumps(file.meta).decode(),
-    }
 
 
 def _file(document: dict[str, Any]) -> StoredFile:

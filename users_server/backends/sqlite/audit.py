@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 
+from users_server.backends.records import audit_fields
 from users_server.backends.sqlite.paging import bounds
 from users_server.core.accounts import Page
 from users_server.core.audit import AuditEntry, AuditQuery
@@ -24,7 +24,7 @@ def add(connection: sqlite3.Connection, entries: Sequence[AuditEntry]) -> None:
             :details
         )
         """,
-        [_values(entry) for entry in entries],
+        [{"id": entry.id, **audit_fields(entry)} for entry in entries],
     )
 
 
@@ -98,23 +98,6 @@ def _criteria(query: AuditQuery) -> str:
     if query.until is not None:
         parts.append("at < :until")
     return " AND ".join(parts)
-
-
-def _values(entry: AuditEntry) -> dict[str, Any]:
-    return {
-        "id": entry.id,
-        "at": entry.at,
-        "action": entry.action,
-        "user_id": entry.user_id,
-        "username": entry.username,
-        "username_key": entry.username.casefold(),
-        "by_id": entry.by_id,
-        "by_name": entry.by_name,
-        "by_key": entry.by_name.casefold(),
-        "address": entry.address,
-        "user_agent": entry.user_agent,
-        "details": orjson.dumps(dict(entry.details)).decode(),
-    }
 
 
 def _entry(row: sqlite3.Row) -> AuditEntry:

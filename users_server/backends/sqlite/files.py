@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 
+from users_server.backends.records import file_fields
 from users_server.backends.sqlite import storage_stats
 from users_server.backends.sqlite.paging import bounds
 from users_server.core.accounts import Page
@@ -25,7 +25,7 @@ def begin(connection: sqlite3.Connection, file: StoredFile, *, expires_at: int) 
             :bucket_name, :created_on, :size, :mime_type, :digest, :is_public, :downloads, :parent_file, :meta
         )
         """,
-        {**_values(file), "expires_at": expires_at},
+        {"id": file.id, **file_fields(file), "expires_at": expires_at},
     )
 
 
@@ -53,7 +53,7 @@ def commit(connection: sqlite3.Connection, file: StoredFile, *, is_import: bool)
             mime_type = :mime_type, digest = :digest, meta = :meta
         WHERE id = :id
         """,
-        _values(file),
+        {"id": file.id, **file_fields(file)},
     )
     storage_stats.add(connection, file.user_id, calls=0 if is_import else 1, memory=file.size)
     return None
@@ -146,27 +146,6 @@ def _may_be_saved(connection: sqlite3.Connection, file: StoredFile) -> bool:
 def _get_saved(connection: sqlite3.Connection, file_id: str) -> StoredFile | None:
     row = connection.execute("SELECT * FROM files WHERE id = ? AND state = 'saved'", (file_id,)).fetchone()
     return _file(row) if row else None
-
-
-def _values(file: StoredFile) -> dict[str, Any]:
-    return {
-        "id": file.id,
-        "name": file.name,
-        "name_key": file.name.casefold(),
-        "identifier": file.identifier,
-        "user_id": file.user_id,
-        "username": file.username,
-        "bucket_id": file.bucket_id,
-        "bucket_name": file.bucket_name,
-        "created_on": file.created_on,
-        "size": file.size,
-        "mime_type": file.mime_type,
-        "digest": file.digest,
-        "is_public": file.is_public,
-        "downloads": file.downloads,
-        "parent_file": file.parent_file,
-        "meta": orjson.dumps(file.meta).decode(),
-    }
 
 
 def _file(row: sqlite3.Row) -> StoredFile:
