@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.contract.databases import SQLiteDatabase, opened
+from tests.contract.processes import output, running
 from tests.contract.records import make_user
-
-ROOT = Path(__file__).parents[2]
 
 PRELUDE = """
 import asyncio, json, os, resource, sys
@@ -85,28 +80,10 @@ async def main():
 """
 
 
-@contextlib.contextmanager
-def running(program: str, *arguments: Any) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", f"{PRELUDE}{program}\nasyncio.run(main())", *map(str, arguments)]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def output(process: subprocess.Popen[str]) -> str:
-    out, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (0, "")
-    return out
-
-
 class TestProcesses:
     @pytest.mark.gen_test(timeout=60)
     async def test_a_killed_process_loses_nothing_that_was_acknowledged(self, sqlite_database: SQLiteDatabase) -> None:
-        with running(WRITES_FOREVER, sqlite_database.path) as process:
+        with running(PRELUDE + WRITES_FOREVER, sqlite_database.path) as process:
             assert process.stdout is not None
             names = [process.stdout.readline() for _ in range(200)]
             process.kill()
@@ -127,7 +104,7 @@ class TestProcesses:
         user = make_user("parent")
         async with opened(sqlite_database) as store:
             await store.create_user(user)
-            with running(READS_AND_WRITES, sqlite_database.path) as process:
+            with running(PRELUDE + READS_AND_WRITES, sqlite_database.path) as process:
                 assert output(process) == f"{user.id}\n"
             assert await store.find_user("child") is not None
             await store.create_user(make_user())
@@ -136,7 +113,7 @@ class TestProcesses:
     async def test_processes_that_start_together_share_a_new_file(self, tmp_path: Path) -> None:
         databases = [SQLiteDatabase(tmp_path / f"{number}.db") for number in range(40)]
         with contextlib.ExitStack() as stack:
-            processes = [stack.enter_context(running(OPENS_AND_WRITES, name)) for name in "abcd"]
+            processes = [stack.enter_context(running(PRELUDE + OPENS_AND_WRITES, name)) for name in "abcd"]
             for database in databases:
                 for process in processes:
                     assert process.stdin is not None
@@ -152,7 +129,7 @@ class TestProcesses:
                 assert await store.count_users() == 4
 
     def test_a_full_disk_fails_what_does_not_fit_and_nothing_else(self, sqlite_database: SQLiteDatabase) -> None:
-        with running(FILLS_THE_DISK, sqlite_database.path) as process:
+        with running(PRELUDE + FILLS_THE_DISK, sqlite_database.path) as process:
             result = json.loads(output(process))
         assert result["kinds"] == ["NoneType", "StoreUnavailable"]
         assert set(result["kept"]) == {"before", "after", *result["acknowledged"]}

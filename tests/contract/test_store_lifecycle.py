@@ -10,6 +10,7 @@ import pytest
 from tests.contract.databases import Database, opened
 from tests.contract.records import LATER, NOW, make_session, make_user
 from users_server.core.interfaces import Store
+from users_server.core.outbox import Execute
 from users_server.errors import StartupError, StoreUnavailable
 
 pytestmark = pytest.mark.gen_test(timeout=30)
@@ -35,6 +36,11 @@ CALLS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "delete_sessions_of_user": lambda store: store.delete_sessions_of_user("1"),
     "list_sessions": lambda store: store.list_sessions(now=NOW),
     "take_expired_sessions": lambda store: store.take_expired_sessions(now=NOW, limit=1),
+    "write_outbox": lambda store: store.write_outbox([Execute("1", NOW)]),
+    "due_apps": lambda store: store.due_apps(now=NOW),
+    "claim_queues": lambda store: store.claim_queues("1", now=NOW, until=LATER, max_queues=1, max_deliveries=1),
+    "execute_wills": lambda store: store.execute_wills("1", at=NOW),
+    "keep_answer": lambda store: store.keep_answer("1", "2", answer="3"),
 }
 
 

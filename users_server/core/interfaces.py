@@ -14,6 +14,7 @@ from users_server.core.accounts import Page, Session, User
 from users_server.core.apps import App
 from users_server.core.clock import Clock
 from users_server.core.content_stores import ContentStore
+from users_server.core.idempotency import IdempotencyStore
 from users_server.core.imports import ImportStore
 from users_server.core.messages import (
     JSON,
@@ -28,8 +29,9 @@ from users_server.core.messages import (
     Revocation,
     StreamPosition,
 )
-from users_server.core.safety_stores import AttemptStore, AuditStore, UserSessionStore
-from users_server.core.stores import AccountFieldStore, KeyStore
+from users_server.core.outbox import OutboxStore
+from users_server.core.safety_stores import SafetyStore
+from users_server.core.stores import AccountFlowStore
 
 
 class Transport(Protocol):
@@ -186,8 +188,8 @@ class PresenceManager(Protocol):
         List ``member``, whose connection is on this node.
 
         The change reaches every node that is subscribed to the channel, in the channel's order, this node as well.
-        Idempotent for a connection that is listed already. Awaiting raises :class:`LimitExceeded` if ``max_members``
-        (0 for no limit) are listed already, and :class:`BrokerUnavailable`.
+        Idempotent; a connection that is listed as another member leaves as that one first. Awaiting raises
+        :class:`LimitExceeded` if ``max_members`` (0: no limit) are listed already, and :class:`BrokerUnavailable`.
         """
 
     def leave(self, app: str, channel: str, connection_id: str) -> Awaitable[None]:
@@ -373,13 +375,12 @@ class Store(
     SessionStore,
     AppStore,
     HistoryStore,
-    KeyStore,
-    AccountFieldStore,
-    UserSessionStore,
-    AttemptStore,
-    AuditStore,
+    AccountFlowStore,
+    SafetyStore,
     ContentStore,
     ImportStore,
+    OutboxStore,
+    IdempotencyStore,
     Protocol,
 ):
     """Everything that is kept, behind one connection to one database."""

@@ -67,3 +67,7 @@ class AuditStore(Protocol):
         Where it is named, id and name become ``pseudonym``, and address, user agent and details empty. Other people's
         ids and names stay. How many entries were changed.
         """
+
+
+class SafetyStore(UserSessionStore, AttemptStore, AuditStore, Protocol):
+    """All of this."""

@@ -42,3 +42,7 @@ class AccountFieldStore(Protocol):
 
     async def set_password_tag(self, user_id: str, password_tag: str) -> bool:
         """Replace the password tag, by nothing if it is empty. False if the account is gone."""
+
+
+class AccountFlowStore(KeyStore, AccountFieldStore, Protocol):
+    """All of this."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
@@ -87,6 +87,20 @@ class Client:
         """As :meth:`run`, but operations of one ``key`` come one after the other (for FerretDB, see the package)."""
         async with self._bounded() as database, self._turns.of(key), self._slots:
             return await operation(database, *args, **kwargs)
+
+    async def run_in_turns(
+        self,
+        keys: Iterable[str],
+        operation: Callable[Concatenate[Database, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As :meth:`run_in_turn`, for an operation that takes the turns of several keys."""
+        async with self._bounded() as database, contextlib.AsyncExitStack() as turns:
+            for key in sorted(keys):  # in one order everywhere, so that no two wait for each other
+                await turns.enter_async_context(self._turns.of(key))
+            async with self._slots:
+                return await operation(database, *args, **kwargs)
 
     @contextlib.asynccontextmanager
     async def _bounded(self, *, is_patient: bool = False) -> AsyncIterator[Database]:

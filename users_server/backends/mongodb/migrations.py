@@ -16,6 +16,7 @@ from pymongo.errors import DuplicateKeyError
 
 from users_server.backends.mongodb.client import Database
 from users_server.backends.mongodb.content_schema import index_content
+from users_server.backends.mongodb.outbox_schema import index_outbox
 from users_server.errors import StartupError
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -53,7 +54,7 @@ async def _index_attempts_and_audit(database: Database) -> None:
         await entries.create_index([(field, ASCENDING), ("_id", ASCENDING)], name=f"by_{field}")
 
 
-_STEPS = (_index_users_and_sessions, _index_apps_and_history, index_content, _index_attempts_and_audit)
+_STEPS = (_index_users_and_sessions, _index_apps_and_history, index_content, _index_attempts_and_audit, index_outbox)
 
 LATEST = len(_STEPS)
 

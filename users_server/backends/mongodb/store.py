@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from users_server.backends.mongodb import apps, attempts, audit, imports, keys, sessions, users
+from users_server.backends.mongodb import apps, attempts, audit, idempotency, imports, keys, sessions, users
 from users_server.backends.mongodb.client import Client, Database
 from users_server.backends.mongodb.content import MongoContent
 from users_server.backends.mongodb.history import MongoHistory
 from users_server.backends.mongodb.location import parse_mongodb_url
 from users_server.backends.mongodb.migrations import migrate
+from users_server.backends.mongodb.outbox import MongoOutbox
+from users_server.backends.mongodb.outbox_records import BATCH
 from users_server.core.accounts import KeyKind, OneTimeKey, Page, Session, User
 from users_server.core.apps import App
 from users_server.core.attempts import AttemptOutcome
 from users_server.core.audit import AuditEntry, AuditQuery
 from users_server.core.clock import Clock, SystemClock
+from users_server.core.idempotency import KeptAnswer
 from users_server.core.messages import JSON
 
 
-class MongoStore(MongoContent):
+class MongoStore(MongoContent, MongoOutbox):
     """
     A :class:`~users_server.core.interfaces.Store` on a server that speaks MongoDB's protocol.
 
@@ -208,6 +211,34 @@ class MongoStore(MongoContent):
 
     async def put_import(self, name: str, state: Mapping[str, JSON]) -> None:
         await self._client.run_in_turn(f"import:{name}", imports.put, name, state)
+
+    async def claim_idempotency_key(
+        self, scope: str, key: str, *, fingerprint: str, now: int, abandoned_at: int, expires_at: int
+    ) -> KeptAnswer | None:
+        return await self._client.run_in_turn(
+            f"request:{idempotency.key_id(scope, key)}",
+            idempotency.claim,
+            scope,
+            key,
+            fingerprint=fingerprint,
+            now=now,
+            abandoned_at=abandoned_at,
+            expires_at=expires_at,
+        )
+
+    async def keep_answer(self, scope: str, key: str, *, answer: str) -> None:
+        turn = f"request:{idempotency.key_id(scope, key)}"
+        await self._client.run_in_turn(turn, idempotency.keep, scope, key, answer=answer)
+
+    async def release_idempotency_key(self, scope: str, key: str) -> None:
+        turn = f"request:{idempotency.key_id(scope, key)}"
+        await self._client.run_in_turn(turn, idempotency.release, scope, key)
+
+    async def trim_idempotency_keys(self, *, now: int, most: int) -> int:
+        forgotten = 0
+        while batch := await self._client.run(idempotency.trim, now=now, most=most, limit=BATCH):
+            forgotten += batch
+        return forgotten
 
     def history(self, clock: Clock | None = None) -> MongoHistory:
         return MongoHistory(self._client, clock or SystemClock())

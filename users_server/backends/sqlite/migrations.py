@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from users_server.backends.sqlite.content_schema import CONTENT_TABLES
 from users_server.backends.sqlite.imports import IMPORTS
+from users_server.backends.sqlite.outbox_schema import IDEMPOTENCY_KEYS, OUTBOX
 from users_server.backends.sqlite.safety_steps import ACCOUNT_LISTS, AUDIT_LOG, LOGIN_ATTEMPTS
 from users_server.errors import StartupError
 
@@ -114,6 +115,7 @@ _STEPS: tuple[tuple[str, ...], ...] = (
     CONTENT_TABLES,
     ACCOUNT_LISTS + LOGIN_ATTEMPTS + AUDIT_LOG,
     IMPORTS,
+    OUTBOX + IDEMPOTENCY_KEYS,
 )
 
 LATEST = len(_STEPS)

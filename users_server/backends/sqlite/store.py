@@ -6,20 +6,22 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from users_server.backends.sqlite import apps, attempts, audit, imports, keys, sessions, users
+from users_server.backends.sqlite import apps, attempts, audit, idempotency, imports, keys, sessions, users
 from users_server.backends.sqlite.content import SQLiteContent
 from users_server.backends.sqlite.database import Database
 from users_server.backends.sqlite.history import SQLiteHistory
 from users_server.backends.sqlite.location import resolve
+from users_server.backends.sqlite.outbox import BATCH, SQLiteOutbox
 from users_server.core.accounts import KeyKind, OneTimeKey, Page, Session, User
 from users_server.core.apps import App
 from users_server.core.attempts import AttemptOutcome
 from users_server.core.audit import AuditEntry, AuditQuery
 from users_server.core.clock import Clock, SystemClock
+from users_server.core.idempotency import KeptAnswer
 from users_server.core.messages import JSON
 
 
-class SQLiteStore(SQLiteContent):
+class SQLiteStore(SQLiteContent, SQLiteOutbox):
     """
     A :class:`~users_server.core.interfaces.Store` in one SQLite file.
 
@@ -194,6 +196,31 @@ class SQLiteStore(SQLiteContent):
 
     async def put_import(self, name: str, state: Mapping[str, JSON]) -> None:
         await self._database.write(imports.put, name, state)
+
+    async def claim_idempotency_key(
+        self, scope: str, key: str, *, fingerprint: str, now: int, abandoned_at: int, expires_at: int
+    ) -> KeptAnswer | None:
+        return await self._database.write(
+            idempotency.claim,
+            scope,
+            key,
+            fingerprint=fingerprint,
+            now=now,
+            abandoned_at=abandoned_at,
+            expires_at=expires_at,
+        )
+
+    async def keep_answer(self, scope: str, key: str, *, answer: str) -> None:
+        await self._database.write(idempotency.keep, scope, key, answer=answer)
+
+    async def release_idempotency_key(self, scope: str, key: str) -> None:
+        await self._database.write(idempotency.release, scope, key)
+
+    async def trim_idempotency_keys(self, *, now: int, most: int) -> int:
+        forgotten = 0
+        while batch := await self._database.write(idempotency.trim, now=now, most=most, limit=BATCH):
+            forgotten += batch
+        return forgotten
 
     def history(self, clock: Clock | None = None) -> SQLiteHistory:
         return SQLiteHistory(self._database, clock or SystemClock())
