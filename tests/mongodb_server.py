@@ -11,10 +11,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,93 +20,20 @@ import pymongo
 import pytest
 from pymongo.errors import PyMongoError
 
-from tests.ports import free_ports
-
-START_TIMEOUT_SECONDS = 30.0
-STOP_TIMEOUT_SECONDS = 10.0
-
-_ATTEMPTS = 5
-"""Another program may take the free port before the server does."""
-
-_WITH_PARENT = """
-import ctypes, os, sys
-PR_SET_PDEATHSIG, SIGKILL = 1, 9
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
-    if os.getppid() != int(sys.argv[1]):
-        sys.exit("the tests have ended already")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-"""Becomes the server, and dies with the test run. A program, because Python code between fork and exec may deadlock."""
+from tests.child_server import ChildServer
 
 
-class MongoServer:
-    """
-    A server with its data in ``directory``. Stopped or killed and started again, it has the same port and data.
-
-    Args:
-        program: The path of ``mongod`` or ``ferretdb``.
-        directory: Is made if it does not exist.
-    """
-
-    def __init__(self, program: Path, directory: Path) -> None:
-        self._program = program
-        self._directory = directory
-        self._port = 0
-        self._process: subprocess.Popen[bytes] | None = None
+class MongoServer(ChildServer):
+    """``mongod`` or ``ferretdb``. Started again, it has the same data."""
 
     @property
     def url(self) -> str:
         """Without a database; see :meth:`database_url`."""
-        return f"mongodb://127.0.0.1:{self._port}/"
+        return f"mongodb://127.0.0.1:{self.port}/"
 
     def database_url(self, name: str | None = None) -> str:
         """The URL of the database ``name``, by default of one that nobody used before."""
         return _with_database(self.url, name)
-
-    def start(self) -> None:
-        """Return when the server answers. Does nothing if it runs."""
-        if self._process is not None:
-            return
-        self._directory.mkdir(parents=True, exist_ok=True)
-        for _ in range(1 if self._port else _ATTEMPTS):
-            port = self._port or free_ports()
-            command = [sys.executable, "-c", _WITH_PARENT, str(os.getpid()), *self._command(port)]
-            with (self._directory / "server.log").open("ab") as log:
-                process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                )
-            if _answers(port, process):
-                self._port, self._process = port, process
-                return
-        pytest.fail(f"{self._program} did not start:\n{(self._directory / 'server.log').read_text()[-3000:]}")
-
-    def stop(self) -> None:
-        """End it orderly. Does nothing if it does not run."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it as a crash would. Does nothing if it does not run."""
-        self._end(signal.SIGKILL)
-
-    def restart(self) -> None:
-        """Stop and start, on the same port and data."""
-        self.stop()
-        self.start()
-
-    def pause(self) -> None:
-        """Let it hang: connections stay and nothing answers. Returns when it does."""
-        pid = self._running().pid
-        os.kill(pid, signal.SIGSTOP)
-        os.waitpid(pid, os.WUNTRACED)
-
-    def resume(self) -> None:
-        """Let it go on after :meth:`pause`."""
-        self._running().send_signal(signal.SIGCONT)
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None, "the server does not run"
-        return self._process
 
     def _command(self, port: int) -> Sequence[str]:
         if self._program.name.startswith("mongod"):
@@ -125,16 +48,16 @@ class MongoServer:
             f"--state-dir={self._directory}",
         ]
 
-    def _end(self, how: signal.Signals) -> None:
-        if self._process is None:
-            return
-        process, self._process = self._process, None
-        process.send_signal(how)
-        try:
-            process.wait(STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    def _answers(self, port: int) -> bool:
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
+            f"mongodb://127.0.0.1:{port}/", serverSelectionTimeoutMS=500, heartbeatFrequencyMS=500
+        )
+        with client:
+            try:
+                client.admin.command("ping")
+            except PyMongoError:
+                return False
+        return True
 
 
 class RunningMongoServer:
@@ -189,25 +112,6 @@ def _find_program() -> Path:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
-
-
-def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:
-    """Whether the server on ``port`` comes up before ``process`` ends."""
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
-        f"mongodb://127.0.0.1:{port}/", serverSelectionTimeoutMS=500, heartbeatFrequencyMS=500
-    )
-    with client:
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                client.admin.command("ping")
-            except PyMongoError:
-                continue
-            return process.poll() is None
-    if process.poll() is None:
-        process.kill()
-    process.wait()
-    return False
 
 
 def _with_database(url: str, name: str | None) -> str:

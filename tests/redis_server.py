@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,29 +19,12 @@ from typing import Any
 import hiredis
 import pytest
 
-from tests.ports import free_ports
-
-START_TIMEOUT_SECONDS = 30.0
-STOP_TIMEOUT_SECONDS = 10.0
-
-_ATTEMPTS = 5
-"""Another program may take the free port before the server does."""
-
-_WITH_PARENT = """
-import ctypes, os, sys
-PR_SET_PDEATHSIG, SIGKILL = 1, 9
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
-    if os.getppid() != int(sys.argv[1]):
-        sys.exit("the tests have ended already")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-"""Becomes the server, and dies with the test run. A program, because Python code between fork and exec may deadlock."""
+from tests.child_server import ChildServer
 
 
-class RedisServer:
+class RedisServer(ChildServer):
     """
-    A server with its files in ``directory``. Stopped or killed and started again, it has the same port.
+    A Redis.
 
     Args:
         is_durable: Keep every write in a file, so that a restart loses nothing; else it loses everything.
@@ -54,90 +34,33 @@ class RedisServer:
     def __init__(
         self, program: Path, directory: Path, *, is_durable: bool = False, options: Sequence[str] = (), port: int = 0
     ) -> None:
-        self._program = program
-        self._directory = directory
+        super().__init__(program, directory, port=port)
         self._options = [*_DURABLE, *options] if is_durable else [*_FORGETFUL, *options]
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = port
 
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
-
-    @property
-    def pid(self) -> int:
-        return self._running().pid
-
-    def start(self) -> RedisServer:
-        """Return when the server answers. Does nothing if it runs."""
-        if self._process is not None:
-            return self
-        self._directory.mkdir(parents=True, exist_ok=True)
-        for _ in range(1 if self.port else _ATTEMPTS):
-            port = self.port or free_ports()
-            with (self._directory / "server.log").open("ab") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-c", _WITH_PARENT, str(os.getpid()), *self._command(port)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            if _answers(port, process):
-                self.port, self._process = port, process
-                return self
-        pytest.fail(f"{self._program} did not start:\n{(self._directory / 'server.log').read_text()[-3000:]}")
-
-    def stop(self) -> None:
-        """End it orderly. Does nothing if it does not run."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it as a crash would. Does nothing if it does not run."""
-        self._end(signal.SIGKILL)
-
-    def restart(self) -> None:
-        """Stop and start, on the same port."""
-        self.stop()
-        self.start()
-
-    def pause(self) -> None:
-        """Let it hang: connections stay and nothing answers. Returns when it does."""
-        pid = self.pid
-        os.kill(pid, signal.SIGSTOP)
-        os.waitpid(pid, os.WUNTRACED)
-
-    def resume(self) -> None:
-        """Let it go on after :meth:`pause`."""
-        self._running().send_signal(signal.SIGCONT)
 
     def call(self, *command: str | bytes | int) -> Any:
         """One command, and its answer; an error is raised."""
         with RedisClient(self.port) as client:
             return client.call(*command)
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None, "the server does not run"
-        return self._process
-
-    def _command(self, port: int) -> list[str]:
+    def _command(self, port: int) -> Sequence[str]:
         return [
             str(self._program),
             *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._directory), "--daemonize", "no"),
             *self._options,
         ]
 
-    def _end(self, how: signal.Signals) -> None:
-        if self._process is None:
-            return
-        process, self._process = self._process, None
-        process.send_signal(how)
-        process.send_signal(signal.SIGCONT)
+    def _answers(self, port: int) -> bool:
         try:
-            process.wait(STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            with RedisClient(port, timeout_seconds=0.5) as client:
+                client.call("PING")
+        except (OSError, hiredis.ReplyError):
+            time.sleep(0.02)
+            return False
+        return True
 
 
 class RedisSentinel(RedisServer):
@@ -148,7 +71,7 @@ class RedisSentinel(RedisServer):
         self._master = master
         self._quorum = quorum
 
-    def _command(self, port: int) -> list[str]:
+    def _command(self, port: int) -> Sequence[str]:
         config = self._directory / "sentinel.conf"
         if not config.exists():
             config.write_text(
@@ -345,20 +268,3 @@ def _is_replicated(server: RedisServer) -> bool:
     """Whether the one replica of ``server`` has taken everything."""
     role, offset, replicas = server.call("ROLE")
     return role == b"master" and len(replicas) == 1 and int(replicas[0][2]) >= offset
-
-
-def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:
-    """Whether the server on ``port`` comes up before ``process`` ends."""
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            with RedisClient(port, timeout_seconds=0.5) as client:
-                client.call("PING")
-        except (OSError, hiredis.ReplyError):
-            time.sleep(0.02)
-            continue
-        return process.poll() is None
-    if process.poll() is None:
-        process.kill()
-    process.wait()
-    return False

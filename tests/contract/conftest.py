@@ -12,6 +12,7 @@ from tests.contract.buses import Buses, MemoryBuses, RedisBuses
 from tests.contract.databases import Database, MongoDatabase, SQLiteDatabase
 from tests.mongodb_server import MongoServer, RunningMongoServer, drop_database, find_mongodb
 from tests.redis_server import RedisServer, find_redis
+from tests.s3_server import S3Server
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +49,24 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One for all tests that leave it alone."""
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """One that the test may end; it forgets everything then."""
+    server = RedisServer(find_redis(), tmp_path / "redis")
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture

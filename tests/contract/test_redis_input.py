@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,14 +20,6 @@ from users_server.services.settings import BrokerSettings
 pytestmark = pytest.mark.gen_test(timeout=60)
 
 CHANNEL = "laravel_broadcast"
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(find_redis(), tmp_path / "redis")
-    server.start()
-    yield server
-    server.kill()
 
 
 class Listening:

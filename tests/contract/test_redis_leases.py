@@ -6,14 +6,14 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.contract.buses import RedisBuses, RedisNode, member, until, until_async
-from tests.contract.test_presence_managers import story
+from tests.contract.test_presence_managers import refs, story
 from tests.redis_server import RedisServer, find_redis
 from tests.tcp_proxy import TCPProxy
 from users_server.core.messages import PresenceChange
@@ -34,14 +34,6 @@ async def main():
         await asyncio.Event().wait()
 asyncio.run(main())
 """
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(find_redis(), tmp_path / "redis")
-    server.start()
-    yield server
-    server.kill()
 
 
 @asynccontextmanager
@@ -220,6 +212,40 @@ class TestARestart:
 
             await until_async(are_back)
             assert len({change.epoch for change in other.handler.of(PresenceChange)}) == 2
+
+    async def test_what_is_claimed_again_has_the_ref_of_now(self, own_redis: RedisServer) -> None:
+        buses = RedisBuses(own_redis.url)
+        async with buses.nodes(2) as (one, other):
+            await other.broker.subscribe("app", "room")
+            await one.presence.join("app", "room", member("a", "ann", {"n": 1}, "first"))
+            await one.presence.join("app", "room", member("b", "bob", {"n": 2}, "of bob"))
+            own_redis.kill()
+            one.presence.leave("app", "room", "a")
+            joining = one.presence.join("app", "room", member("a", "ann", {"n": 1}, "second"))
+            own_redis.start()
+            await joining
+            await until_members(other, "b", "a")
+            state = await other.presence.state("app", "room")
+            assert [each.ref for each in state.members] == ["of bob", "second"]
+
+    async def test_a_claim_of_a_former_time_is_replaced(self, own_redis: RedisServer) -> None:
+        """As after a failover to a replica that had not heard of the last changes."""
+        async with RedisBuses(own_redis.url).nodes(2) as (one, other):
+            await other.broker.subscribe("app", "room")
+            await one.presence.join("app", "room", member("a", "ann", None, "first"))
+            (key,) = own_redis.call("KEYS", "*claims")
+            former = own_redis.call("HGET", key, "a")
+            await one.presence.leave("app", "room", "a")
+            await one.presence.join("app", "room", member("a", "ann", None, "second"))
+            own_redis.call("HSET", key, "a", former)
+            own_redis.call("DEL", "users-server:{/leases}:alive")
+
+            async def is_replaced() -> bool:
+                return [each.ref for each in (await other.presence.state("app", "room")).members] == ["second"]
+
+            await until_async(is_replaced)
+            await other.handler.until(lambda: len(other.handler.events) >= 5)
+            assert refs(other)[-2:] == [("first", False), ("second", True)]
 
     async def test_a_restart_that_keeps_the_data_keeps_the_members(self, tmp_path: Path) -> None:
         server = RedisServer(find_redis(), tmp_path / "redis", is_durable=True)

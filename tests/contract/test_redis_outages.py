@@ -29,15 +29,6 @@ def durable_redis(tmp_path: Path) -> Iterator[RedisServer]:
     server.kill()
 
 
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """It forgets everything when it ends."""
-    server = RedisServer(find_redis(), tmp_path / "redis")
-    server.start()
-    yield server
-    server.kill()
-
-
 def url(proxy: TCPProxy) -> str:
     return f"redis://127.0.0.1:{proxy.port}/0"
 
