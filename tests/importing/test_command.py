@@ -96,7 +96,7 @@ async def test_what_kill_9_has_left_is_gone_on_with(
     command: Command, original: Original, database: Database, tmp_path: Path
 ) -> None:
     """The process is stopped for sure in the middle: its report goes to a pipe that nobody empties."""
-    early = [make_user(f"early{number}") for number in range(250)]
+    early = [make_user(f"early{number}") for number in range(210)]
     broken = [make_user(f"{number}".ljust(LONG, "x"), email="nowhere") for number in range(BROKEN)]
     late = [make_user(f"late{number}") for number in range(50)]
     original.database["users"].insert_many([*early, *broken, *late])
@@ -118,7 +118,7 @@ async def test_what_kill_9_has_left_is_gone_on_with(
 
     code, output, _ = command.run("--apply", original.url)
     assert code == 0
-    assert output.splitlines()[1].split() == ["users", str(300 + BROKEN), "250", "50", str(BROKEN), "0"]
+    assert output.splitlines()[1].split() == ["users", str(260 + BROKEN), "250", "10", str(BROKEN), "0"]
     async with opened(database) as store:
         whole = {user.id for user in (await store.list_users(limit=1000)).items}
     assert whole == {str(user["_id"]) for user in [*early, *late]}

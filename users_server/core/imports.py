@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,8 +45,12 @@ class ImportSource(Protocol):
     async def count(self, collection: str) -> int:
         """About how many records there are."""
 
-    def read(self, collection: str, *, after: str, limit: int) -> AsyncIterator[SourceRecord]:
-        """Up to ``limit`` records whose id is greater than ``after``, by id. Those without a proper id are left out."""
+    def read(self, collection: str, *, after: str, size: int) -> AsyncGenerator[Sequence[SourceRecord], None]:
+        """
+        The records whose id is greater than ``after``, by id, in lists of ``size``; the last one may be shorter.
+
+        Those without a proper id are left out. As long as a list is worked on, the next one waits in the source.
+        """
 
     def read_strange(self, collection: str) -> AsyncIterator[SourceRecord]:
         """The records without a proper id."""

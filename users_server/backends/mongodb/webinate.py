@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import math
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from bson import Decimal128, Int64, ObjectId
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo import ASCENDING
-from pymongo.errors import PyMongoError
+from pymongo.errors import CursorNotFound, PyMongoError
 
 from users_server.backends.mongodb.location import parse_mongodb_url
 from users_server.core.imports import SourceRecord
@@ -76,19 +76,27 @@ class WebinateSource:
 
     async def count(self, collection: str) -> int:
         try:
-            return await self._database[collection].count_documents({})
+            return await self._database[collection].estimated_document_count()
         except PyMongoError as error:
             raise self._unavailable(error) from error
 
-    async def read(self, collection: str, *, after: str, limit: int) -> AsyncIterator[SourceRecord]:
-        query = {"_id": {"$type": "objectId", "$gt": ObjectId(after) if after else _FIRST}}
-        cursor = self._database[collection].find(query).sort("_id", ASCENDING).limit(limit)
-        try:
-            documents = await cursor.to_list(length=limit)
-        except (PyMongoError, BSONError) as error:
-            raise self._unavailable(error) from error
-        for document in documents:
-            yield to_record(document)
+    async def read(self, collection: str, *, after: str, size: int) -> AsyncGenerator[Sequence[SourceRecord], None]:
+        """One query for all lists: each may cost a look at the whole collection."""
+        is_whole = False
+        while not is_whole:
+            query = {"_id": {"$type": "objectId", "$gt": ObjectId(after) if after else _FIRST}}
+            cursor = self._database[collection].find(query).sort("_id", ASCENDING).batch_size(size)
+            try:
+                while documents := await cursor.to_list(length=size):
+                    after = str(documents[-1]["_id"])
+                    yield [to_record(document) for document in documents]
+                is_whole = True
+            except CursorNotFound:
+                continue  # MongoDB forgets those that nobody asked for ten minutes; large files take longer
+            except (PyMongoError, BSONError) as error:
+                raise self._unavailable(error) from error
+            finally:
+                await cursor.close()
 
     async def read_strange(self, collection: str) -> AsyncIterator[SourceRecord]:
         try:

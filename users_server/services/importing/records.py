@@ -153,6 +153,20 @@ def name_of(values: Mapping[str, JSON]) -> str:
     return next((text for key in ("username", "user", "name", "identifier") if (text := _text(values, key))), "")[:254]
 
 
+_KEYS = {
+    "users": ("username", "email"),
+    "storageAPI": ("user",),
+    "buckets": ("user", "identifier"),
+    "files": ("identifier", "parentFile"),
+    "sessions": ("sessionId",),
+}
+
+
+def keys_of(collection: str, record: SourceRecord) -> set[str]:
+    """Two records with a key in common may be in each other's way, so that it matters which one comes first."""
+    return {text.casefold() for key in _KEYS[collection] if (text := _text(record.values, key))}
+
+
 def time_of(record_id: str) -> int:
     """When MongoDB made an id, in milliseconds since 1970."""
     return int(record_id[:8], 16) * 1000
