@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from users_server.core.accounts import User
 from users_server.core.clock import Clock
-from users_server.errors import BackendError, LimitExceeded
+from users_server.errors import BackendError, Conflict, LimitExceeded, NotFound
+from users_server.services import account_rules as rules
 from users_server.services.account_settings import AccountKeySettings, MailLimits
 from users_server.services.links import Links
 from users_server.services.mail import Mail, MailKind, MailQueue, MailTemplates, Place
@@ -55,6 +57,49 @@ class AccountMailer:
         place = self._queue.reserve()
         self._addresses.count(address)
         return place
+
+    async def send_asked(
+        self,
+        find: Callable[[], Awaitable[User | None]],
+        make: Callable[[User], Awaitable[Mail]],
+        *,
+        is_told: bool,
+        address: str,
+        in_vain: Callable[[User], Mail] | None = None,
+    ) -> None:
+        """
+        Mail what ``make`` makes for the account that ``find`` finds, as the client at ``address`` asks.
+
+        Unless that client ``is_told`` how it went, all that depends on the account is done in the background, so that
+        neither the answer nor its time tells whether there is one. Its owner gets the mail ``in_vain`` where ``make``
+        raises :class:`Conflict`.
+
+        Raises:
+            NotFound, Conflict: If he is told: there is no account; ``make`` has raised it.
+            LimitExceeded: If too many mails were caused from ``address``; if he is told, also if the recipient got too
+                many.
+            BackendError, Overloaded: If no mail can be sent.
+        """
+
+        async def hidden() -> Mail | None:
+            user = await find()
+            if user is None:
+                return None
+            try:
+                return await make(user)
+            except LimitExceeded:
+                return None
+            except Conflict:
+                return None if in_vain is None else in_vain(user)
+
+        with self.reserve(address) as place:
+            if not is_told:
+                place.prepare(hidden)
+                return
+            user = await find()
+            if user is None:
+                raise NotFound(rules.UNKNOWN_USER)
+            place.send(await make(user))
 
     def check_recipient(self, email: str) -> None:
         """

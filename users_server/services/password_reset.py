@@ -7,7 +7,7 @@ import structlog
 from users_server.core.accounts import KeyKind, Session, User
 from users_server.core.interfaces import Store
 from users_server.core.messages import ANONYMOUS, Identity
-from users_server.errors import Conflict, InvalidValue, LimitExceeded, NotFound, PermissionDenied, StoreUnavailable
+from users_server.errors import Conflict, InvalidValue, NotFound, PermissionDenied, StoreUnavailable
 from users_server.services import account_rules as rules
 from users_server.services import permissions
 from users_server.services.account_mailer import AccountMailer
@@ -44,35 +44,21 @@ class PasswordResetService:
 
     async def request(self, name: str, *, is_told: bool, origin: str = "", by: Identity = ANONYMOUS) -> None:
         """
-        Mail a key for a new password; the one before it ends. The password stays until the key is used.
-
-        Unless the client ``is_told`` how it went, all that depends on the account is done in the background, so that
-        neither the answer nor its time tells whether there is one.
+        Mail a key for a new password; the one before it ends. The password stays until the key is used. What is told is
+        as :meth:`AccountMailer.send_asked` says.
 
         Raises:
             InvalidValue: If nobody can have that name.
             NotFound: If he is told: the account is unknown.
-            LimitExceeded: If too many mails were caused from his address; if he is told, also if the recipient got too
-                many.
-            BackendError, Overloaded: If no mail can be sent.
+            LimitExceeded, BackendError, Overloaded: If no mail can be sent, or too many were.
         """
         rules.check_name(name)
-
-        async def make() -> Mail | None:
-            user = await self._store.find_user(name)
-            try:
-                return None if user is None else await self._new_link(user, origin)
-            except LimitExceeded:
-                return None
-
-        with self._mailer.reserve(by.address) as place:
-            if not is_told:
-                place.prepare(make)
-                return
-            user = await self._store.find_user(name)
-            if user is None:
-                raise NotFound(rules.UNKNOWN_USER)
-            place.send(await self._new_link(user, origin))
+        await self._mailer.send_asked(
+            lambda: self._store.find_user(name),
+            lambda user: self._new_link(user, origin),
+            is_told=is_told,
+            address=by.address,
+        )
 
     async def reset(self, name: str, key: str, password: str) -> User:
         """

@@ -10,7 +10,7 @@ from users_server.core.accounts import KeyKind, Privilege, User
 from users_server.core.clock import Clock
 from users_server.core.interfaces import Store
 from users_server.core.messages import ANONYMOUS, JSON, Identity
-from users_server.errors import Conflict, InvalidValue, LimitExceeded, NotFound, StoreUnavailable
+from users_server.errors import Conflict, InvalidValue, NotFound, StoreUnavailable
 from users_server.services import account_rules as rules
 from users_server.services.account_mailer import AccountMailer
 from users_server.services.account_observers import AccountObservers
@@ -90,39 +90,21 @@ class RegistrationService:
 
     async def resend(self, name: str, *, is_told: bool, origin: str = "", by: Identity = ANONYMOUS) -> None:
         """
-        Mail a new activation link; the ones before it end.
-
-        Unless the client ``is_told`` how it went, everything that depends on the account is done in the background, so
-        that neither the answer nor its time tells whether there is one.
+        Mail a new activation link; the ones before it end. What is told is as :meth:`AccountMailer.send_asked` says.
 
         Raises:
             InvalidValue: If nobody can have that name.
             NotFound, Conflict: If he is told: the account is unknown, or active already.
-            LimitExceeded: If too many mails were caused from his address; if he is told, also if the recipient got too
-                many.
-            BackendError, Overloaded: If no mail can be sent.
+            LimitExceeded, BackendError, Overloaded: If no mail can be sent, or too many were.
         """
         rules.check_name(name)
-
-        async def make() -> Mail | None:
-            user = await self._store.find_user(name)
-            if user is None:
-                return None
-            try:
-                return await self._new_link(user, origin)
-            except Conflict:
-                return self._mailer.already_active(user)
-            except LimitExceeded:
-                return None
-
-        with self._mailer.reserve(by.address) as place:
-            if not is_told:
-                place.prepare(make)
-                return
-            user = await self._store.find_user(name)
-            if user is None:
-                raise NotFound(rules.UNKNOWN_USER)
-            place.send(await self._new_link(user, origin))
+        await self._mailer.send_asked(
+            lambda: self._store.find_user(name),
+            lambda user: self._new_link(user, origin),
+            is_told=is_told,
+            address=by.address,
+            in_vain=self._mailer.already_active,
+        )
 
     async def activate(self, name: str, key: str) -> User:
         """
