@@ -8,6 +8,12 @@ from tests.web.site import PASSWORD, START_MS, Site, SiteMaker
 from users_server.services.settings import LoginLimits, SessionSettings
 
 
+@pytest.fixture
+def site(any_site: Site) -> Site:
+    """Every test here runs on both stores."""
+    return any_site
+
+
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", ["/authenticated", "/who-am-i"])
 async def test_nobody_is_not_authenticated(site: Site, path: str) -> None:
@@ -110,8 +116,8 @@ async def test_an_account_that_is_not_activated_cannot_log_in(site: Site) -> Non
 
 
 @pytest.mark.gen_test
-async def test_too_many_failures_are_answered_with_429(make_site: SiteMaker) -> None:
-    site = await make_site(login_limits=LoginLimits(failures_per_account=2, window_seconds=90))
+async def test_too_many_failures_are_answered_with_429(make_any_site: SiteMaker) -> None:
+    site = await make_any_site(login_limits=LoginLimits(failures_per_account=2, window_seconds=90))
     wrong = {"username": "alice", "password": "wrong"}
     assert [(await site.ask("POST", "/users/login", wrong)).status for _ in range(3)] == [401, 401, 429]
     reply = await site.ask("POST", "/users/login", {"username": "alice", "password": PASSWORD})
@@ -137,8 +143,8 @@ async def test_the_cookie_is_locked_down(site: Site) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_cookie_follows_the_settings(make_site: SiteMaker) -> None:
-    site = await make_site(session=SessionSettings(60, path="/api", domain="example.com"), is_tls=True)
+async def test_the_cookie_follows_the_settings(make_any_site: SiteMaker) -> None:
+    site = await make_any_site(session=SessionSettings(60, path="/api", domain="example.com"), is_tls=True)
     cookie = (await site.ask("POST", "/users/login", {"username": "alice", "password": PASSWORD})).cookie
     assert cookie is not None
     assert cookie["secure"] is True
@@ -148,9 +154,9 @@ async def test_the_cookie_follows_the_settings(make_site: SiteMaker) -> None:
 @pytest.mark.gen_test
 @pytest.mark.parametrize(("is_persistent", "remember_me"), [(True, False), (False, True), (False, False)])
 async def test_a_cookie_that_ends_with_the_browser(
-    make_site: SiteMaker, is_persistent: bool, remember_me: bool
+    make_any_site: SiteMaker, is_persistent: bool, remember_me: bool
 ) -> None:
-    site = await make_site(session=SessionSettings(persistent=is_persistent))
+    site = await make_any_site(session=SessionSettings(persistent=is_persistent))
     body = {"username": "alice", "password": PASSWORD, "rememberMe": remember_me}
     reply = await site.ask("POST", "/users/login", body)
     assert reply.cookie is not None

@@ -175,8 +175,8 @@ async def test_they_go_with_their_user(any_site: Site) -> None:
     assert await any_site.store.find_file(file) is None
 
 
-async def test_webinate_answers_refusals_with_200(make_site: SiteMaker) -> None:
-    site = await make_site(compatibility=Compatibility.WEBINATE)
+async def test_webinate_answers_refusals_with_200(make_any_site: SiteMaker) -> None:
+    site = await make_any_site(compatibility=Compatibility.WEBINATE)
     reply = await site.ask("POST", "/users/alice/buckets/a.b", cookie=await site.login("alice"))
     assert reply.status == 200
     assert reply.json == {"message": "Please only use safe characters", "error": True}

@@ -59,8 +59,8 @@ async def test_a_private_file(any_site: Site, user: str | None, status: int) -> 
     assert (await stats(any_site))[0] == 3 + (status == 200)
 
 
-async def test_webinate_gives_private_files_to_whoever_knows_the_id(make_site: SiteMaker) -> None:
-    site = await make_site(compatibility=Compatibility.WEBINATE)
+async def test_webinate_gives_private_files_to_whoever_knows_the_id(make_any_site: SiteMaker) -> None:
+    site = await make_any_site(compatibility=Compatibility.WEBINATE)
     owner = await site.login("alice")
     (file,) = await save(site, owner)
     await site.ask("PUT", f"/files/{file}/make-private", cookie=owner)

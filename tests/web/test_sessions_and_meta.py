@@ -9,6 +9,12 @@ import pytest
 from tests.web.site import Site
 
 
+@pytest.fixture
+def site(any_site: Site) -> Site:
+    """Every test here runs on both stores."""
+    return any_site
+
+
 @pytest.mark.gen_test
 async def test_listing_sessions(site: Site) -> None:
     await site.login("alice", rememberMe=False)

@@ -21,6 +21,12 @@ SENT = "Your message has been sent to the support team"
 DORA = {"username": "dora", "email": "dora@example.com", "password": "explorer"}
 
 
+@pytest.fixture
+def site(any_site: Site) -> Site:
+    """Every test here runs on both stores."""
+    return any_site
+
+
 async def test_a_message_goes_to_the_super_admin_and_the_answer_to_its_sender(site: Site) -> None:
     body = {"message": "<b>Help</b> & more", "name": "Ünal, A.", "from": "unal@example.com"}
     reply = await site.ask("POST", "/message-webmaster", body)
@@ -35,8 +41,8 @@ async def test_a_message_goes_to_the_super_admin_and_the_answer_to_its_sender(si
     assert "&lt;b&gt;Help" in mail.part("html")
 
 
-async def test_the_configured_webmaster_learns_who_was_logged_in(make_site: SiteMaker) -> None:
-    site = await make_site(mail_settings=MailSettings(transport="file", webmaster="support@example.com"))
+async def test_the_configured_webmaster_learns_who_was_logged_in(make_any_site: SiteMaker) -> None:
+    site = await make_any_site(mail_settings=MailSettings(transport="file", webmaster="support@example.com"))
     cookie = await site.login("alice")
     assert (await site.ask("POST", "/message-webmaster", {"message": "Help"}, cookie=cookie)).status == 200
     mail = await site.mail()
@@ -63,8 +69,8 @@ async def test_refusals(site: Site, fields: dict[str, str], message: str) -> Non
     assert await site.mails() == []
 
 
-async def test_without_mail(make_site: SiteMaker) -> None:
-    site = await make_site(mail_settings=MailSettings(transport="none"))
+async def test_without_mail(make_any_site: SiteMaker) -> None:
+    site = await make_any_site(mail_settings=MailSettings(transport="none"))
     reply = await site.ask("POST", "/message-webmaster", {"message": "Help"})
     assert (reply.status, reply.message) == (503, "No email account has been setup")
 
