@@ -24,6 +24,7 @@ The exceptions of users-server, as one tree.
     │   ├── StaleConnection
     │   ├── ServerFull
     │   ├── AppGone
+    │   ├── DisconnectedByApp
     │   └── ProtocolViolation
     ├── BackendError                  temporary; the cause is chained and never shown to a peer
     │   ├── StoreUnavailable
@@ -178,6 +179,13 @@ class AppGone(Disconnect):
 
     reason = "app_gone"
     default_message = "The app does not exist"
+
+
+class DisconnectedByApp(Disconnect):
+    """The app asked for the end of all connections of this user."""
+
+    reason = "disconnected_by_app"
+    default_message = "The application has ended the connection"
 
 
 class ProtocolViolation(Disconnect):

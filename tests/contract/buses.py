@@ -151,5 +151,5 @@ def publication(data: object, channel: str = "room", app: str = "app") -> Public
     return Publication(app, channel, "said", data)
 
 
-def member(name: str, user_id: str = "", info: object = None) -> Member:
-    return Member(name, user_id or name, info)
+def member(name: str, user_id: str = "", info: object = None, ref: str = "") -> Member:
+    return Member(name, user_id or name, info, ref)

@@ -19,6 +19,11 @@ def story(node: BusNode) -> list[tuple[str, bool, bool]]:
     return [(change.member.connection_id, change.is_join, change.is_of_user) for change in changes]
 
 
+def refs(node: BusNode) -> list[tuple[str, bool]]:
+    """Of each change: the member's ref, and whether it is a join."""
+    return [(change.member.ref, change.is_join) for change in node.handler.of(PresenceChange)]
+
+
 class TestPresence:
     async def test_everybody_is_listed_in_the_order_of_coming(self, buses: Buses) -> None:
         async with buses.nodes(2) as (one, other):
@@ -115,6 +120,38 @@ class TestPresence:
             assert one.handler.events == other.handler.events
             kinds = [type(event) for event in one.handler.events]
             assert kinds == [PresenceChange, Publication] * 20
+
+    async def test_each_time_of_being_listed_has_its_own_ref(self, buses: Buses) -> None:
+        async with buses.nodes(2) as (one, other):
+            for node in (one, other):
+                await node.broker.subscribe("app", "room")
+            await one.presence.join("app", "room", member("a", "ann", {"n": 1}, "first"))
+            await other.presence.join("app", "room", member("b", "bob", None, "of bob"))
+            one.presence.leave("app", "room", "a")
+            await one.presence.join("app", "room", member("a", "ann", {"n": 1}, "second"))
+            for node in (one, other):
+                await node.handler.until(lambda node=node: len(node.handler.events) >= 4)  # type: ignore[misc]
+                assert refs(node) == [("first", True), ("of bob", True), ("first", False), ("second", True)]
+            state = await other.presence.state("app", "room")
+            assert state.members == (member("b", "bob", None, "of bob"), member("a", "ann", {"n": 1}, "second"))
+
+    async def test_a_connection_that_joins_as_another_member_leaves_first(self, buses: Buses) -> None:
+        async with buses.nodes(2) as (one, other):
+            await other.broker.subscribe("app", "room")
+            for ref in ("first", "second", "second"):
+                await one.presence.join("app", "room", member("a", "ann", None, ref), max_members=1)
+            await one.presence.join("app", "room", member("a", "bob"), max_members=1)
+            await one.presence.leave("app", "room", "a")
+            await other.handler.until(lambda: len(other.handler.events) >= 6)
+            changes = other.handler.of(PresenceChange)
+            assert refs(other) == [
+                *(("first", True), ("first", False), ("second", True), ("second", False)),
+                *(("", True), ("", False)),
+            ]
+            assert [change.member.user_id for change in changes] == ["ann"] * 4 + ["bob"] * 2
+            assert all(change.is_of_user for change in changes)
+            assert [change.version for change in changes] == list(range(changes[0].version, changes[0].version + 6))
+            assert (await one.presence.state("app", "room")).members == ()
 
     async def test_many_members(self, buses: Buses) -> None:
         async with buses.nodes(2) as (one, other):

@@ -12,13 +12,14 @@ from tests.contract.buses import RULE, BusNode, RedisBuses, RedisNode, member, p
 from tests.contract.test_brokers import TestControl, TestHistory, TestLifecycle, TestPublications
 from tests.contract.test_presence_managers import TestPresence
 from tests.contract.test_redis_outages import wait
+from tests.contract.test_surveys import TestSurveys
 from tests.redis_server import RedisCluster, find_redis
 from users_server.backends.redis.keys import Keys
 from users_server.core.messages import Gap, PresenceChange
 
 pytestmark = pytest.mark.gen_test(timeout=90)
 
-__all__ = ["TestControl", "TestHistory", "TestLifecycle", "TestPresence", "TestPublications"]
+__all__ = ["TestControl", "TestHistory", "TestLifecycle", "TestPresence", "TestPublications", "TestSurveys"]
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,7 @@ class App:
         owner_id: The account that owns it; :obj:`None` for an app of the operator's.
         protocols: Names of the protocols that serve it; empty for all.
         allowed_origins: Patterns as in ``websocket.approvedSocketDomains``; empty for those of the configuration.
+        debug_signatures: Whether a refused signature is logged with the text that should have been signed.
         version: Counts the changes of this record, for compare-and-swap.
     """
 
@@ -60,6 +61,7 @@ class App:
     allowed_origins: tuple[str, ...] = ()
     limits: AppLimits = AppLimits()
     is_enabled: bool = True
+    debug_signatures: bool = False
     version: int = 0
 
     def serves(self, protocol: str) -> bool:

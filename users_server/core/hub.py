@@ -191,6 +191,10 @@ class Hub:
             return []
         return [c for c in candidates if session_id is None or c.identity.session_id == session_id]
 
+    def of_user(self, app: str, user_id: str) -> Collection[Connection]:
+        """The connections of a user of an app; a copy."""
+        return tuple(self._by_user.get((app, user_id), ()))
+
     def broadcast(self, publication: Publication, via: str | None = None) -> None:
         """Queue the publication for every local subscriber of its channel, or of the channel ``via``."""
         self.statistics.publications += 1

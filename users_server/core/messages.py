@@ -106,11 +106,13 @@ class Member:
         connection_id: Unique in the whole cluster.
         user_id: Within the app. A user with several connections is several members and one user.
         info: What the others are told about him.
+        ref: Names this time of being listed; unique in the cluster. Empty where nobody wants to know.
     """
 
     connection_id: str
     user_id: str
     info: JSON = None
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)

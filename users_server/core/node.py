@@ -29,16 +29,27 @@ from users_server.core.messages import (
     Revocation,
     StreamPosition,
 )
+from users_server.core.neighbours import Neighbours
 from users_server.core.subscribing import Subscribing
 from users_server.core.subscriptions import Greet
+from users_server.core.surveys import Surveys
 from users_server.core.tap import TAP_CHANNEL, TAP_NOTICE, Tap
 from users_server.core.tasks import Tasks
 from users_server.core.usage import Usage
-from users_server.errors import AppGone, ClientError, Disconnect, PermissionDenied, SessionExpired
+from users_server.errors import (
+    AppGone,
+    ClientError,
+    Disconnect,
+    DisconnectedByApp,
+    PermissionDenied,
+    SessionExpired,
+)
 
 log = logging.getLogger(__name__)
 
 NoticeHandler: TypeAlias = Callable[[Mapping[str, JSON]], None]
+
+DISCONNECT_NOTICE = "disconnect_user"
 
 
 class Node:
@@ -88,7 +99,16 @@ class Node:
             lease_seconds=lease_seconds,
         )
         self._tap = Tap(broker, hub, self._subscribing, self._tasks, clock)
-        self._notice_handlers: dict[str, list[NoticeHandler]] = {TAP_NOTICE: [self._tap.handle_notice]}
+        self._neighbours = Neighbours(broker, clock)
+        surveys = Surveys(self._neighbours, hub, self.limits)
+        self.survey_channels = surveys.channels
+        """The app's occupied channels on all nodes: :meth:`users_server.core.surveys.Surveys.channels`."""
+        self.survey_channel = surveys.channel
+        """One of them: :meth:`users_server.core.surveys.Surveys.channel`."""
+        self._notice_handlers: dict[str, list[NoticeHandler]] = {
+            TAP_NOTICE: [self._tap.handle_notice],
+            DISCONNECT_NOTICE: [self._handle_disconnect_user],
+        }
         self._interruption_handlers: list[Callable[[], None]] = [self._subscribing.replicas.refresh_all]
 
     async def start(self) -> None:
@@ -96,9 +116,11 @@ class Node:
         await self._broker.start(self)
         for channel in sorted(SYSTEM_CHANNELS):
             await self._broker.subscribe(DEFAULT_APP, channel)
+        await self._neighbours.start()
 
     async def stop(self) -> None:
         """Receive no more. Idempotent."""
+        await self._neighbours.stop()
         await self._broker.stop()
         await self._tasks.close()
 
@@ -141,7 +163,7 @@ class Node:
         *,
         since: StreamPosition | None = None,
         member: Member | None = None,
-        hears_presence: bool = False,
+        hears_presence: bool | None = None,
     ) -> Awaitable[None]:
         """
         Subscribe to a channel of the connection's app.
@@ -154,8 +176,9 @@ class Node:
 
         Args:
             since: The last position that the client has, to get what it missed.
-            member: What to list the connection as in the channel's presence, of which it then hears, but not of itself.
-            hears_presence: Hear of the presence without being listed.
+            member: What to list the connection as in the channel's presence.
+            hears_presence: Whether to be told of the others' presence; by default if it is listed itself. If false,
+                ``Subscribed.members`` is empty, too.
 
         Raises:
             InvalidValue: If the name can be none of a channel's.
@@ -203,6 +226,7 @@ class Node:
         by: ClientInfo | None = None,
         to_user: str | None = None,
         except_connection: str | None = None,
+        is_counted: bool = False,
     ) -> Awaitable[StreamPosition | None]:
         """
         Publish to every subscriber of ``channel``, on all nodes.
@@ -215,6 +239,7 @@ class Node:
             by: The publisher; :obj:`None` for a publication by the server or a service.
             to_user: If set, only the connections of this user of the app get it.
             except_connection: If set, the connection that does not get it.
+            is_counted: Whether :meth:`count_publications` has counted it already.
 
         Raises, when awaited:
             InvalidValue: If the name can be none of a channel's.
@@ -230,11 +255,22 @@ class Node:
             rule = self.rules.of(app, channel)
             if by is not None and rule.publishers is Publishers.SERVER:
                 raise PermissionDenied("Clients may not publish in this channel")
-            self._usage.take_publish(app, self._clock.monotonic())
+            if not is_counted:
+                self._usage.take_publish(app, self._clock.monotonic())
         except ClientError as error:
             return Refused(error)
         outcome = self._broker.publish(publication, rule.history)
         return self._tap.copy(publication, outcome) if app in self._tap.watched else outcome
+
+    def count_publications(self, app: str, count: int) -> None:
+        """
+        Count, all or none, what is about to be published or costs as much, towards what the app may do in a second.
+
+        Raises:
+            LimitExceeded: If that is too much now.
+            InvalidValue: If it will always be.
+        """
+        self._usage.take_publish(app, self._clock.monotonic(), count)
 
     async def history(
         self, app: str, channel: str, *, since: StreamPosition | None = None, limit: int | None = None
@@ -265,6 +301,15 @@ class Node:
         """Close the sockets that ``revocation`` matches, on all nodes. Awaiting raises :class:`BrokerUnavailable`."""
         return self._broker.revoke(revocation)
 
+    def disconnect_user(self, app: str, user_id: str) -> Awaitable[None]:
+        """
+        Close all connections of a user of the app, on all nodes, for :class:`DisconnectedByApp`.
+
+        ``user_id`` is an id within the app. A node that is cut off does it when it is back, unless it was away for too
+        long to hear of it. Awaiting raises :class:`BrokerUnavailable`.
+        """
+        return self._broker.notify(Notice(DISCONNECT_NOTICE, {"app": app, "user": user_id}))
+
     def notify(self, notice: Notice) -> Awaitable[None]:
         """Tell all nodes, this one included. Awaiting raises :class:`BrokerUnavailable`."""
         return self._broker.notify(notice)
@@ -280,10 +325,12 @@ class Node:
     def handle_publication(self, publication: Publication) -> None:
         """From the broker: deliver to local subscribers."""
         try:
-            if publication.channel == TAP_CHANNEL:
+            if not publication.channel.startswith(" "):
+                self.hub.broadcast(publication)
+            elif publication.channel == TAP_CHANNEL:
                 self._tap.handle_publication(publication)
             else:
-                self.hub.broadcast(publication)
+                self._neighbours.handle_publication(publication)
         except Exception:
             # a codec that stumbles must not stop what else is on the bus
             log.exception("a publication could not be delivered")
@@ -320,6 +367,10 @@ class Node:
                 handler()
             except Exception:
                 log.exception("a handler of interruptions failed")
+
+    def _handle_disconnect_user(self, data: Mapping[str, JSON]) -> None:
+        for connection in self.hub.of_user(str(data.get("app")), str(data.get("user"))):
+            self.close(connection, DisconnectedByApp())
 
     def close(self, connection: Connection, reason: Disconnect) -> None:
         """Close one connection for ``reason``; it gets nothing from now on but the close itself."""

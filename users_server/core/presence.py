@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from users_server.core.acceptance import DONE
 from users_server.core.messages import Member, PresenceChange, PresenceState
@@ -63,6 +64,10 @@ class Roster:
         self.members = others | {key: self.members[key] for key in order if key in self.members}
 
 
+Welcome: TypeAlias = Callable[[tuple[Member, ...]], None]
+"""Called with all members, the one who waits included, at a moment after which every further change is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class PresenceSource:
     """
@@ -86,8 +91,6 @@ class Replica:
     The members of one channel, as far as this node knows.
 
     Attributes:
-        waiting: Connections of this node that are about to be listed, and what to call when they are: with all members,
-            themselves included, at a moment after which every further change is told.
         users: How many subscriptions here need the replica.
         reads_begun: Counts the reads of the state.
     """
@@ -107,7 +110,7 @@ class Replica:
         self._loaded: asyncio.Future[None] | None = None
         self._reads_wanted = 0
         self.reads_begun = 0
-        self.waiting: dict[str, Callable[[tuple[Member, ...]], None]] = {}
+        self._waiting: dict[str, tuple[str, Welcome]] = {}
         self._confirmed: dict[str, int] = {}
         self.users = 0
 
@@ -149,13 +152,17 @@ class Replica:
         leaves.append(self.reads_begun)
         del leaves[:-MAX_LEAVES]
 
+    def expect(self, member: Member, welcome: Welcome) -> None:
+        """A connection of this node is about to be listed as ``member``: call ``welcome`` when it is."""
+        self._waiting[member.connection_id] = member.ref, welcome
+
     def stop_waiting(self, connection_id: str) -> None:
-        self.waiting.pop(connection_id, None)
+        self._waiting.pop(connection_id, None)
         self._confirmed.pop(connection_id, None)
 
     def confirm(self, connection_id: str) -> None:
         """The manager has listed a waiting connection, so that every read from now on finds it."""
-        if connection_id in self.waiting:
+        if connection_id in self._waiting:
             self._confirmed[connection_id] = self.reads_begun
             if connection_id in self._departing or connection_id in self._roster.members:
                 self.refresh()
@@ -215,15 +222,18 @@ class Replica:
 
     def _welcome(self, connection_id: str, read: int = 0) -> None:
         """Let a connection become live whose own join is known; ``read`` is the number of the read that found it."""
-        if connection_id not in self.waiting or connection_id not in self._roster.members:
+        waiting, member = self._waiting.get(connection_id), self._roster.members.get(connection_id)
+        if waiting is None or member is None:
             return
+        ref, welcome = waiting
+        if member.ref != ref:
+            return  # a former time of being listed
         is_found_after = read > self._confirmed.get(connection_id, read)
         if connection_id in self._departing and not is_found_after:
             return
         self._departing.pop(connection_id, None)
-        become_live = self.waiting[connection_id]
         self.stop_waiting(connection_id)
-        become_live(self.members)
+        welcome(self.members)
 
     async def _read(self) -> None:
         try:
@@ -285,7 +295,7 @@ class Replica:
             del self._departing[key]
         if self._loaded is not None and not self._loaded.done():
             self._loaded.set_result(None)
-        for connection_id in tuple(self.waiting):
+        for connection_id in tuple(self._waiting):
             self._welcome(connection_id, read)
 
     def _hold(self, members: list[str]) -> None:

@@ -21,15 +21,15 @@ class TokenBucket:
         self.updated = now
         self.refused = 0
 
-    def take(self, now: float) -> bool:
-        """Use one token. False if there is none; ``refused`` counts how many in a row were refused."""
+    def take(self, now: float, count: int = 1) -> bool:
+        """Use ``count`` tokens, all or none. False if there are not so many; ``refused`` counts refusals in a row."""
         tokens = min(self.burst, self.tokens + (now - self.updated) * self.rate)
         self.updated = now
-        if tokens < 1.0:
+        if tokens < count:
             self.tokens = tokens
             self.refused += 1
             return False
-        self.tokens = tokens - 1.0
+        self.tokens = tokens - count
         self.refused = 0
         return True
 

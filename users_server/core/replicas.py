@@ -1,4 +1,4 @@
-"""The presence replicas of this node, one for each channel in which somebody here is listed."""
+"""The presence replicas of this node, one for each channel in which somebody here hears of it."""
 
 from __future__ import annotations
 
@@ -55,6 +55,12 @@ class Replicas:
         if not replica.users:
             del self._replicas[key]
             replica.close()
+
+    def depart(self, key: ChannelKey, connection_id: str) -> None:
+        """A member of this node is leaving: :meth:`users_server.core.presence.Replica.depart`, if there is one."""
+        replica = self._replicas.get(key)
+        if replica is not None:
+            replica.depart(connection_id)
 
     def handle(self, change: PresenceChange) -> None:
         """From the broker."""

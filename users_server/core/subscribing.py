@@ -75,7 +75,7 @@ class Subscribing:
         *,
         since: StreamPosition | None,
         member: Member | None,
-        hears_presence: bool,
+        hears_presence: bool | None,
     ) -> Awaitable[None]:
         """:meth:`users_server.core.node.Node.subscribe`."""
         try:
@@ -101,7 +101,7 @@ class Subscribing:
         has_history: bool = False,
         since: StreamPosition | None = None,
         member: Member | None = None,
-        hears_presence: bool = False,
+        hears_presence: bool | None = None,
     ) -> Awaitable[None]:
         """
         Subscribe to a channel whose name was checked.
@@ -115,8 +115,9 @@ class Subscribing:
         key = (connection.app, name)
         if not self._claims.has(key):
             self._usage.open_channel(connection.app)
+        hears = member is not None if hears_presence is None else hears_presence
         subscription = Subscription(
-            connection, self._hub.open(key), greet, since, member, self._give_up, hears_presence=hears_presence
+            connection, self._hub.open(key), greet, since, member, self._give_up, hears_presence=hears
         )
         if connection.joined is None:
             connection.joined = {}
@@ -125,7 +126,8 @@ class Subscribing:
         ready = self._claims.take(key)
         if has_history:
             subscription.catch_up = self._catch_up(subscription)
-        if isinstance(ready, Accepted) and not subscription.hears_presence and subscription.is_caught_up:
+        is_quiet = member is None and not subscription.hears_presence
+        if isinstance(ready, Accepted) and is_quiet and subscription.is_caught_up:
             self._go_live(subscription)
             subscription.check()
             return DONE
@@ -172,6 +174,9 @@ class Subscribing:
                 await self._read_history(subscription)
             if subscription.member is not None and subscription.replica is not None:
                 await self._list(subscription, subscription.member, subscription.replica)
+            elif subscription.member is not None:
+                await self._join(subscription, subscription.member)
+                self._go_live(subscription)
             else:
                 self._go_live(subscription, () if subscription.replica is None else subscription.replica.members)
             subscription.check()
@@ -194,15 +199,9 @@ class Subscribing:
 
     async def _list(self, subscription: Subscription, member: Member, replica: Replica) -> None:
         """List the member; its own join, when it comes over the bus, makes the subscription live."""
-        app, channel = subscription.channel.key
-        connection_id = subscription.connection.id
-        replica.waiting[connection_id] = lambda members: self._go_live(subscription, members)
-        subscription.is_listed = True
+        replica.expect(member, lambda members: self._go_live(subscription, members))
         try:
-            await self._presence.join(app, channel, member, max_members=self._limits.members)
-        except LimitExceeded:
-            subscription.is_listed = False
-            raise
+            await self._join(subscription, member)
         except BackendError:
             if subscription.was_live:
                 return  # its join has come; only the answer was lost
@@ -210,13 +209,22 @@ class Subscribing:
         if not subscription.is_joining:
             return
         subscription.listed = asyncio.get_running_loop().create_future()
-        replica.confirm(connection_id)
+        replica.confirm(member.connection_id)
         for _ in range(2):
             await asyncio.wait((subscription.listed,), timeout=LISTED_SECONDS)
             if subscription.listed.done():
                 return
             replica.refresh()
         raise BrokerUnavailable("The presence of the channel does not answer")
+
+    async def _join(self, subscription: Subscription, member: Member) -> None:
+        """From now on the presence manager may know the member."""
+        subscription.is_listed = True
+        try:
+            await self._presence.join(*subscription.channel.key, member, max_members=self._limits.members)
+        except LimitExceeded:
+            subscription.is_listed = False
+            raise
 
     def _go_live(self, subscription: Subscription, members: tuple[Member, ...] = ()) -> None:
         """The one step between before and after. Never raises; a greeting that does ends the subscription."""
@@ -279,14 +287,14 @@ class Subscribing:
         return outcome
 
     def _leave_presence(self, subscription: Subscription, *, is_for_good: bool) -> Awaitable[None]:
-        replica, connection_id = subscription.replica, subscription.connection.id
-        if replica is None:
-            return DONE
+        key, connection_id = subscription.channel.key, subscription.connection.id
         outcome: Awaitable[None] = DONE
-        replica.stop_waiting(connection_id)
+        if subscription.replica is not None:
+            subscription.replica.stop_waiting(connection_id)
         if subscription.is_listed:
             if not is_for_good:
-                replica.depart(connection_id)
-            outcome = self._presence.leave(*subscription.channel.key, connection_id)
-        self.replicas.release(subscription.channel.key)
+                self.replicas.depart(key, connection_id)
+            outcome = self._presence.leave(*key, connection_id)
+        if subscription.replica is not None:
+            self.replicas.release(key)
         return outcome

@@ -56,7 +56,7 @@ class Subscription:
     Attributes:
         since: The position from which the client wants to go on.
         catch_up: Its way to the top; only while it joins, and only in a channel with history.
-        hears_presence: Whether it is told who comes and goes; a member always is.
+        hears_presence: Whether it is told who comes and goes.
         replica: What it uses to know who is there; only if it hears of it.
         is_listed: Whether the presence manager may know it, so that it must be told of its end.
         listed: Set while it waits for nothing but its own join; done when it is live or over.
@@ -89,14 +89,14 @@ class Subscription:
         member: Member | None,
         give_up: Callable[[Subscription], None],
         *,
-        hears_presence: bool = False,
+        hears_presence: bool,
     ) -> None:
         self.connection = connection
         self.channel = channel
         self.greet: Greet | None = greet
         self.since = since
         self.member = member
-        self.hears_presence = hears_presence or member is not None
+        self.hears_presence = hears_presence
         self.catch_up: CatchUp | None = None
         self.replica: Replica | None = None
         self.state = State.JOINING

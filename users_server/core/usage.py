@@ -5,7 +5,7 @@ from __future__ import annotations
 from users_server.core.apps import App, AppLimits
 from users_server.core.connection import Connection
 from users_server.core.rate_limit import TokenBucket
-from users_server.errors import AppGone, LimitExceeded, ServerFull
+from users_server.errors import AppGone, InvalidValue, LimitExceeded, ServerFull
 
 MAX_IDLE_APPS = 10_000
 """Apps that are remembered although they use nothing; beyond that the one that was told longest ago is forgotten."""
@@ -91,14 +91,21 @@ class Usage:
         usage.channels -= 1
         self._drop_unused(app_id, usage)
 
-    def take_publish(self, app_id: str, now: float) -> None:
-        """Raises :class:`LimitExceeded` if the app publishes too fast."""
+    def take_publish(self, app_id: str, now: float, count: int = 1) -> None:
+        """
+        Count publications, all or none.
+
+        Raises :class:`LimitExceeded` if the app publishes too fast, and :class:`InvalidValue` for more than it may ever
+        publish at once.
+        """
         usage = self._apps.get(app_id)
         if usage is None or usage.bucket is None:
             return
         bucket = usage.bucket
-        if not bucket.take(now):
-            wait_seconds = (1.0 - bucket.tokens) / bucket.rate
+        if count > bucket.burst:
+            raise InvalidValue(f"The app may publish {int(bucket.burst)} times at once at most")
+        if not bucket.take(now, count):
+            wait_seconds = (count - bucket.tokens) / bucket.rate
             raise LimitExceeded("The app publishes too fast", retry_after_seconds=wait_seconds)
 
     def _of(self, app_id: str) -> AppUsage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,9 @@ class FactEncoder:
     def encode_presence(self, change: PresenceChange) -> bytes | None:
         member = change.member
         return _line(
-            change.channel, "presence", [member.connection_id, member.user_id, change.is_join, change.is_of_user]
+            change.channel,
+            "presence",
+            [member.connection_id, member.user_id, member.ref, change.is_join, change.is_of_user],
         )
 
     def encode_gap(self, gap: Gap) -> bytes | None:
@@ -47,6 +49,7 @@ class Period:
     log_length: int
     is_member: bool
     hears_presence: bool
+    ref: str
     lines: list[tuple[str, Any]] = field(default_factory=list)
     is_over: bool = False
 
@@ -65,16 +68,15 @@ class Witness:
         self.is_connected = True
         node.connect(self.connection)
 
-    @property
-    def member(self) -> Member:
-        return Member(self.connection.id, self.connection.user_id or "")
+    def member(self, ref: str) -> Member:
+        return Member(self.connection.id, self.connection.user_id or "", ref=ref)
 
     def greeter(
-        self, since: StreamPosition | None, *, is_member: bool, hears_presence: bool
+        self, since: StreamPosition | None, *, is_member: bool, hears_presence: bool, ref: str = ""
     ) -> Callable[[Subscribed], bytes]:
         def greet(subscribed: Subscribed) -> bytes:
             log = self.bus.channel(subscribed.channel).log
-            self.greetings.append(Period(subscribed, since, len(log), is_member, hears_presence))
+            self.greetings.append(Period(subscribed, since, len(log), is_member, hears_presence, ref))
             return _line(subscribed.channel, "greeting", len(self.greetings) - 1)
 
         return greet
@@ -181,21 +183,29 @@ class Witness:
             assert changes == []
             assert period.subscribed.members == ()
             return
-        there = {member.connection_id: member.user_id for member in period.subscribed.members}
-        assert not period.is_member or self.connection.id in there
+        there = _by_connection(period.subscribed.members)
+        assert not period.is_member or there[self.connection.id] == (self.connection.user_id, period.ref)
         assert len(there) == len(period.subscribed.members)
-        for connection_id, user_id, is_join, is_of_user in changes:
+        for connection_id, user_id, ref, is_join, is_of_user in changes:
             # one that only hears may be told of what it was before
             assert not period.is_member or connection_id != self.connection.id, "told of itself"
             if is_join:
                 assert connection_id not in there
-                assert is_of_user == (user_id not in there.values())
-                there[connection_id] = user_id
+                assert is_of_user == (user_id not in _users(there))
+                there[connection_id] = (user_id, ref)
             else:
-                assert there.pop(connection_id) == user_id
-                assert is_of_user == (user_id not in there.values())
+                assert there.pop(connection_id) == (user_id, ref)
+                assert is_of_user == (user_id not in _users(there))
         if is_complete:
-            assert there == {member.connection_id: member.user_id for member in channel.members.values()}
+            assert there == _by_connection(channel.members.values())
+
+
+def _by_connection(members: Iterable[Member]) -> dict[str, tuple[str, str]]:
+    return {member.connection_id: (member.user_id, member.ref) for member in members}
+
+
+def _users(there: dict[str, tuple[str, str]]) -> set[str]:
+    return {user_id for user_id, _ in there.values()}
 
 
 def _find(channel: ServerChannel, event: str) -> tuple[int, Publication]:

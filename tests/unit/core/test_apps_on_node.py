@@ -8,7 +8,7 @@ from tests.unit.core.doubles import Bench, Client, assert_nothing_is_left
 from users_server.core import usage
 from users_server.core.apps import App, AppLimits
 from users_server.core.messages import DEFAULT_APP, USERS_CHANNEL
-from users_server.errors import AppGone, LimitExceeded, ServerFull
+from users_server.errors import AppGone, InvalidValue, LimitExceeded, ServerFull
 
 
 def app(app_id: str = "one", *, is_enabled: bool = True, protocols: tuple[str, ...] = (), **limits: float) -> App:
@@ -126,3 +126,20 @@ async def test_apps_that_rest_are_forgotten_beyond_a_number(monkeypatch: pytest.
         for name in ("a", "b", "c"):
             bench.node.use_app(app(name))
         assert list(bench.node._usage._apps) == ["busy", "c"]
+
+
+@pytest.mark.gen_test
+async def test_publications_are_counted_together_all_or_none() -> None:
+    async with Bench() as bench:
+        bench.node.use_app(app(publishes_per_second=4))
+        bench.node.count_publications("one", 3)
+        with pytest.raises(LimitExceeded) as caught:
+            bench.node.count_publications("one", 2)
+        assert caught.value.retry_after_seconds == pytest.approx(0.25)
+        bench.node.count_publications("one", 1)
+        await bench.node.publish("one", "news", "a", {}, is_counted=True)
+        with pytest.raises(LimitExceeded):
+            await bench.node.publish("one", "news", "a", {})
+        with pytest.raises(InvalidValue):
+            bench.node.count_publications("one", 5)
+        bench.node.count_publications("two", 1000)

@@ -165,6 +165,44 @@ async def test_disconnecting_at_each_step_of_joining_leaves_nothing() -> None:
 
 
 @pytest.mark.gen_test
+async def test_disconnecting_at_each_step_of_being_listed_quietly_leaves_nothing() -> None:
+    for steps in range(5):
+        async with slow_bench() as (bench, bus):
+            client = bench.client("ann")
+            joining = later(client.subscribe("kept", is_member=True, hears_presence=False))
+            for _ in range(steps):
+                await breathe()
+                if bus.calls:
+                    bus.carry_out()
+                    bus.answer()
+            bench.node.disconnect(client.connection)
+            await bus.settle()
+            (failure,) = await asyncio.gather(joining, return_exceptions=True)
+            assert failure is None or isinstance(failure, Conflict)
+            assert bus.channel("kept").members == {}
+            assert not bus.channel("kept").is_brought
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+@pytest.mark.gen_test
+async def test_a_quiet_join_whose_outcome_is_unknown_is_taken_back(is_done: bool) -> None:
+    async with slow_bench() as (bench, bus):
+        client = bench.client("ann")
+        joining = later(client.subscribe("news", is_member=True, hears_presence=False))
+        await breathe()
+        bus.carry_out()
+        bus.answer()
+        await breathe()
+        bus.carry_out(answer_is_lost=is_done, fails=not is_done)
+        assert bool(bus.channel("news").members) == is_done
+        await bus.settle()
+        with pytest.raises(BrokerUnavailable):
+            await joining
+        assert client.lines == []
+        assert bus.channel("news").members == {}
+
+
+@pytest.mark.gen_test
 async def test_a_join_whose_answer_is_lost_but_which_came_is_one() -> None:
     async with slow_bench() as (bench, bus):
         client = bench.client("ann")

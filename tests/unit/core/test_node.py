@@ -17,7 +17,7 @@ from users_server.core.messages import (
     Revocation,
     StreamPosition,
 )
-from users_server.errors import BrokerUnavailable, Shutdown
+from users_server.errors import BrokerUnavailable, DisconnectedByApp, Shutdown
 
 KEPT = ChannelRules([ChannelRule("kept", history=HistoryRule(10, 60.0))])
 
@@ -110,3 +110,22 @@ async def test_a_codec_or_a_handler_that_stumbles_stops_nothing_else(caplog: pyt
         assert_nothing_is_left(bench.node)
         assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 7
         assert bench.statistics.interruptions == 1
+
+
+@pytest.mark.gen_test
+async def test_all_connections_of_a_user_of_one_app_are_closed() -> None:
+    async with Bench() as bench:
+        one, two = (bench.client(name, app="arena", user_id="ann") for name in ("one", "two"))
+        bob = bench.client("bob", app="arena", user_id="bob")
+        elsewhere = bench.client("elsewhere", app="another", user_id="ann")
+        await one.subscribe("room", is_member=True)
+        await bob.subscribe("room", is_member=True)
+        await bench.node.publish("arena", "room", "a", {})
+        await bench.node.disconnect_user("arena", "ann")
+        await bench.node.disconnect_user("arena", "nobody")
+        bench.tick()
+        assert [type(reason) for reason in one.closed + two.closed] == [DisconnectedByApp] * 2
+        assert one.lines == ["<room>", "+Ubob", "a"]
+        assert bob.lines == ["<room>", "a", "-Uone"]
+        assert bob.closed == elsewhere.closed == []
+        assert bench.statistics.closed == {"disconnected_by_app": 2}

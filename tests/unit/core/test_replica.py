@@ -16,8 +16,8 @@ from users_server.core.tasks import Tasks
 from users_server.errors import BrokerUnavailable
 
 
-def member(connection_id: str, user_id: str | None = None, info: str | None = None) -> Member:
-    return Member(connection_id, user_id or connection_id, info)
+def member(connection_id: str, user_id: str | None = None, info: str | None = None, ref: str = "") -> Member:
+    return Member(connection_id, user_id or connection_id, info, ref)
 
 
 class Stage:
@@ -43,7 +43,8 @@ class Stage:
 
     def tell(self, change: PresenceChange) -> None:
         sign = "+" if change.is_join else "-"
-        self.told.append(f"{sign}{'U' if change.is_of_user else ''}{change.member.connection_id}")
+        who = change.member.connection_id + (f"#{change.member.ref}" if change.member.ref else "")
+        self.told.append(f"{sign}{'U' if change.is_of_user else ''}{who}")
         self.when_told()
 
     def change(self, who: Member, version: int, *, is_join: bool = True, epoch: str = "p1") -> None:
@@ -160,7 +161,7 @@ async def test_after_a_new_epoch_nobody_is_gone_before_the_lease_has_ended() -> 
 async def test_who_waits_becomes_live_with_all_members_by_its_own_join() -> None:
     async with stage(member("a")) as s:
         seen: list[str] = []
-        s.replica.waiting["me"] = lambda members: seen.append(" ".join(m.connection_id for m in members))
+        s.replica.expect(member("me"), lambda members: seen.append(" ".join(m.connection_id for m in members)))
         s.change(member("b"), 6)
         assert seen == []
         s.change(member("me"), 7)
@@ -173,7 +174,7 @@ async def test_who_waits_is_found_by_a_read_that_began_after_he_was_listed() -> 
     async with stage(member("me")) as s:
         seen: list[str] = []
         s.replica.depart("me")  # a former subscription, whose leave is lost as is the new join
-        s.replica.waiting["me"] = lambda members: seen.append(" ".join(m.connection_id for m in members))
+        s.replica.expect(member("me"), lambda members: seen.append(" ".join(m.connection_id for m in members)))
         s.replica.refresh()
         await breathe()
         assert seen == []
@@ -181,6 +182,40 @@ async def test_who_waits_is_found_by_a_read_that_began_after_he_was_listed() -> 
         s.replica.confirm("me")
         await breathe()
         assert seen == ["me b"]
+
+
+@pytest.mark.gen_test
+async def test_who_was_listed_anew_meanwhile_is_told_as_gone_and_come() -> None:
+    async with stage(member("a1", "a", ref="1"), member("a2", "a", ref="2"), member("b", ref="3")) as s:
+        s.list(member("a2", "a", ref="2"), member("b", ref="5"), member("a1", "a", ref="4"), version=9)
+        s.change(member("b", ref="5"), 9)  # does not follow what is known
+        await breathe()
+        assert sorted(s.told) == ["+Ub#5", "+a1#4", "-Ub#3", "-a1#1"]
+        assert s.told.index("-Ub#3") < s.told.index("+Ub#5")
+        assert s.told.index("-a1#1") < s.told.index("+a1#4")
+        assert s.members() == "a2 b a1"
+
+
+@pytest.mark.gen_test
+async def test_who_was_listed_anew_in_a_new_epoch_is_told_as_gone_and_come() -> None:
+    async with stage(member("a", ref="1"), lease_seconds=60.0) as s:
+        s.list(member("a", ref="2"), version=1, epoch="p2")
+        s.replica.refresh()
+        await breathe()
+        assert s.told == ["-Ua#1", "+Ua#2"]
+
+
+@pytest.mark.gen_test
+async def test_a_former_time_of_being_listed_makes_nobody_live() -> None:
+    async with stage(member("me", ref="1")) as s:
+        seen: list[list[str]] = []
+        s.replica.expect(member("me", ref="2"), lambda members: seen.append([m.ref for m in members]))
+        s.replica.refresh()
+        await breathe()
+        assert seen == []
+        s.change(member("me", ref="1"), 6, is_join=False)
+        s.change(member("me", ref="2"), 7)
+        assert seen == [["2"]]
 
 
 @pytest.mark.gen_test

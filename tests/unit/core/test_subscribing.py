@@ -119,6 +119,43 @@ async def test_members_are_told_in_the_order_of_their_coming_and_users_once() ->
         assert state.members == (Member("bob", "bob"),)
 
 
+@pytest.mark.gen_test
+async def test_a_member_may_be_listed_without_being_told_of_the_others() -> None:
+    async with Bench(rules=RULES) as bench:
+        ann, quiet, bob = (bench.client(name, user_id=name) for name in ("ann", "quiet", "bob"))
+        await ann.subscribe("room", is_member=True)
+        await quiet.subscribe("room", is_member=True, hears_presence=False)
+        await bob.subscribe("room", is_member=True)
+        await bench.node.publish(DEFAULT_APP, "room", "a", {})
+        bench.node.disconnect(bob.connection)
+        bench.tick()
+        assert quiet.greetings == [Subscribed("room")]
+        assert quiet.lines == ["<room>", "a"]
+        assert [member.connection_id for member in bob.greetings[0].members] == ["ann", "quiet", "bob"]
+        await bench.node.unsubscribe(quiet.connection, "room")
+        await quiet.subscribe("room", is_member=True, hears_presence=False)
+        bench.node.disconnect(quiet.connection)
+        bench.tick()
+        assert ann.lines == ["<room>", "+Uquiet", "+Ubob", "a", "-Ubob", "-Uquiet", "+Uquiet", "-Uquiet"]
+        bench.node.disconnect(ann.connection)
+        assert_nothing_is_left(bench.node)
+
+
+@pytest.mark.gen_test
+async def test_who_is_listed_quietly_needs_room_as_all_members() -> None:
+    async with Bench(limits=ChannelLimits(members=1)) as bench:
+        ann, bob = bench.client("ann"), bench.client("bob")
+        await ann.subscribe("room", is_member=True, hears_presence=False)
+        with pytest.raises(LimitExceeded):
+            await bob.subscribe("room", is_member=True, hears_presence=False)
+        assert bob.connection.subscriptions == ()
+        assert (await bench.node.members(DEFAULT_APP, "room")).members == (ann.member,)
+        for client in (ann, bob):
+            bench.node.disconnect(client.connection)
+        assert (await bench.node.members(DEFAULT_APP, "room")).members == ()
+        assert_nothing_is_left(bench.node)
+
+
 @pytest.mark.parametrize(
     ("channel", "error"),
     [

@@ -103,7 +103,8 @@ class World:
         if not self.witnesses:
             return
         witness, channel = random.choice(self.witnesses), random.choice(CHANNELS)
-        is_member, hears_presence = random.choice([(True, True), (False, True), (False, False)])
+        is_member, hears_presence = random.choice([(True, True), (False, True), (False, False), (True, False)])
+        ref = random.choice(["", self.fresh("ref")])
         since = random.choice(
             [
                 None,
@@ -116,13 +117,13 @@ class World:
         )
 
         async def subscribe() -> None:
-            greet = witness.greeter(since, is_member=is_member, hears_presence=hears_presence)
+            greet = witness.greeter(since, is_member=is_member, hears_presence=hears_presence, ref=ref)
             await self.node.subscribe(
                 witness.connection,
                 channel,
                 greet,
                 since=since,
-                member=witness.member if is_member else None,
+                member=witness.member(ref) if is_member else None,
                 hears_presence=hears_presence,
             )
 
@@ -200,7 +201,8 @@ class World:
 
     def presence_elsewhere(self, random: Random) -> None:
         number = random.randint(1, 3)
-        self._turn(random.choice(CHANNELS), Member(f"r{number}", "ab"[number % 2]))
+        ref = random.choice(["", self.fresh("ref")])
+        self._turn(random.choice(CHANNELS), Member(f"r{number}", "ab"[number % 2], ref=ref))
 
     def _turn(self, channel: str, member: Member) -> None:
         if member.connection_id in self.bus.channel(channel).members:

@@ -40,9 +40,13 @@ class MemoryPresence:
     def join(self, app: str, channel: str, member: Member, *, max_members: int = 0) -> Awaitable[None]:
         key = (app, channel)
         roster = self._rosters.get(key)
-        if roster is not None and member.connection_id in roster.members:
+        former = None if roster is None else roster.members.get(member.connection_id)
+        if former == member:
             return DONE
-        if roster is not None and 0 < max_members <= len(roster.members):
+        if former is not None:
+            self.leave(app, channel, member.connection_id)
+            roster = self._rosters.get(key)
+        elif roster is not None and 0 < max_members <= len(roster.members):
             return Refused(LimitExceeded(f"The channel has {max_members} members at most"))
         if not self._broker.is_started:
             return self._broker.refusal()

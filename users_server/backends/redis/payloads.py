@@ -56,13 +56,15 @@ def decode_message(app: str, channel: str, message: bytes) -> Publication:
 
 
 def encode_member(member: Member) -> bytes:
-    """MEMBER."""
-    return orjson.dumps([member.connection_id, member.user_id, member.info])
+    """MEMBER: connection, user, info, and the ref if there is one, which versions without refs cannot read."""
+    fields = [member.connection_id, member.user_id, member.info]
+    return orjson.dumps([*fields, member.ref] if member.ref else fields)
 
 
 def decode_member(text: bytes) -> Member:
-    connection_id, user_id, info = orjson.loads(text)
-    return Member(connection_id, user_id, info)
+    """From MEMBER. Raises :class:`ValueError` and its kind if it is none."""
+    connection_id, user_id, info, *others = orjson.loads(text)
+    return Member(connection_id, user_id, info, others[0] if others else "")
 
 
 def decode_change(app: str, channel: str, message: bytes) -> PresenceChange:

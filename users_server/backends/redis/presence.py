@@ -90,7 +90,7 @@ class RedisPresence:
         if not self._sender.is_open:
             return Refused(away("The message broker is not started"))
         room = self._room(app, channel)
-        if member.connection_id in room.listed and room.is_joined(member.connection_id):
+        if room.listed.get(member.connection_id) == member == room.joined(member.connection_id):
             return Accepted(None)
         if self._waiting_joins >= self._settings.max_waiting:
             self._forget_if_idle(room)
@@ -113,7 +113,7 @@ class RedisPresence:
     def leave(self, app: str, channel: str, connection_id: str) -> Awaitable[None]:
         """As the interface says. Awaiting raises :class:`BrokerUnavailable` when it has to be done later."""
         room = self._rooms.get((app, channel))
-        if room is None or not room.is_joined(connection_id):
+        if room is None or room.joined(connection_id) is None:
             return Accepted(None)
         change = Change(False, connection_id, None, 0, Pending())
         room.changes.append(change)

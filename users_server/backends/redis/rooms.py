@@ -71,15 +71,15 @@ class Room:
         """Whether nothing is to be done."""
         return not self.changes and not self.batch and not self.must_reclaim
 
-    def is_joined(self, connection_id: str) -> bool:
-        """Whether the connection is listed, or will be, when all that was asked for is done."""
+    def joined(self, connection_id: str) -> Member | None:
+        """What the connection is listed as, or will be, when all that was asked for is done."""
         for change in reversed(self.changes):
             if change.connection_id == connection_id:
-                return change.is_join
+                return change.member
         for change in reversed(self.batch):
             if change.connection_id == connection_id:
-                return change.is_join and not change.is_abandoned
-        return connection_id in self.listed
+                return None if change.is_abandoned else change.member
+        return self.listed.get(connection_id)
 
     def next_batch(self) -> list[Change]:
         """Begin the next changes: those that wait, or first the members that are to be claimed again."""

@@ -229,31 +229,40 @@ local claims, users, versions = KEYS[1], KEYS[2], KEYS[3]
 local results, is_done = {}, tonumber(redis.call('GET', KEYS[4]) or '0') >= tonumber(counter)
 local epoch, version = versions_of(versions, server, node)
 redis.call('SET', KEYS[4], counter, 'PX', MINUTE)
+local function add(id, user, member)
+    version = version + 1
+    redis.call('HSET', claims, id, text(version) .. ' ' .. owner .. ' ' .. #user .. ' ' .. user .. member)
+    tell(live, 'j', redis.call('HINCRBY', users, user, 1) == 1, version, epoch, member)
+end
+local function remove(id, user, member)
+    version = version + 1
+    redis.call('HDEL', claims, id)
+    local left = redis.call('HINCRBY', users, user, -1)
+    if left <= 0 then redis.call('HDEL', users, user) end
+    tell(live, 'l', left <= 0, version, epoch, member)
+end
 for at = 6, #ARGV, 5 do
     local kind, id, user, member, most = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
     local claim = redis.call('HGET', claims, id)
+    local sequence, _, claimed_user, claimed_member
+    if claim then sequence, _, claimed_user, claimed_member = parts(claim) end
     local result = 0
     if is_done then
         if kind == 'j' and not claim then result = 1 end
-    elseif kind == 'j' and claim then
-        local sequence, _, claimed_user, claimed_member = parts(claim)
+    elseif kind == 'j' and claimed_member == member then
         claim = sequence .. ' ' .. owner .. ' ' .. #claimed_user .. ' ' .. claimed_user .. claimed_member
         redis.call('HSET', claims, id, claim)
+    elseif kind == 'j' and claim then
+        remove(id, claimed_user, claimed_member)
+        add(id, user, member)
     elseif kind == 'j' then
         if most > 0 and redis.call('HLEN', claims) >= most then
             result = 1
         else
-            version = version + 1
-            redis.call('HSET', claims, id, text(version) .. ' ' .. owner .. ' ' .. #user .. ' ' .. user .. member)
-            tell(live, 'j', redis.call('HINCRBY', users, user, 1) == 1, version, epoch, member)
+            add(id, user, member)
         end
     elseif claim then
-        local _, _, claimed_user, claimed_member = parts(claim)
-        version = version + 1
-        redis.call('HDEL', claims, id)
-        local left = redis.call('HINCRBY', users, claimed_user, -1)
-        if left <= 0 then redis.call('HDEL', users, claimed_user) end
-        tell(live, 'l', left <= 0, version, epoch, claimed_member)
+        remove(id, claimed_user, claimed_member)
     end
     results[#results + 1] = result
 end

@@ -14,6 +14,7 @@ CLOSE_CODES = {
     "stale": 4408,
     "server_full": 1013,
     "app_gone": 4404,
+    "disconnected_by_app": 1008,
     "policy": 1008,
 }
 """Reason slug of a :class:`users_server.errors.Disconnect` to the WebSocket close code."""
