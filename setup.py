@@ -37,10 +37,15 @@ setup(
     ],
     extras_require={
         "definitions": ["apispec>=6.8"],
+        "s3": ["botocore>=1.36,<2"],
         "test": [
             "aiosmtpd>=1.4.6",
             "apispec>=6.8",
+            "botocore>=1.36,<2",
+            "flask>=3.0",
+            "flask-cors>=5.0",
             "hypothesis>=6.100",
+            "moto[s3]>=5.1,<6",
             "openapi-spec-validator>=0.7.1",
             "pytest>=8.2,<10",
             "pytest-tornado>=0.8.1",

@@ -72,6 +72,8 @@ def configure_logging(level: str, format: str, stream: TextIO | None = None) -> 
     logging.getLogger("tornado.access").disabled = True
     # it warns of every form that a client has got wrong, and the client is told already
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    # its lines for debugging hold what it signs, and in that the token of a session
+    logging.getLogger("botocore").setLevel(max(logging.INFO, root.level))
 
 
 def _renderer(format: str, stream: TextIO) -> structlog.typing.Processor:

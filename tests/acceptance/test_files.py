@@ -1,4 +1,4 @@
-"""Files of a server that runs: kill -9 in the middle, large uploads, and many that fight for the last bytes."""
+"""Files of a server that runs: kill -9 in the middle, large uploads, ranges, and many that fight for the last bytes."""
 
 from __future__ import annotations
 
@@ -16,22 +16,60 @@ from typing import Any
 import pymongo
 import pytest
 
+from tests.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 from tests.server_process import ServerProcess, UsersClient
 
 BOUNDARY = "a-boundary-of-the-tests"
-LARGE_BYTES = {"sqlite": 200_000_000, "mongodb": 60_000_000}
-"""FerretDB needs most of the time; it is enough to see that memory does not grow with the size."""
+LARGE_BYTES = {"sqlite": 200_000_000, "mongodb": 60_000_000, "s3": 60_000_000}
+"""
+FerretDB, and moto, which copies the whole file for each range of it, need most of the time; it is enough to see that
+memory does not grow with the size.
+"""
+
+SENT_BYTES = {"sqlite": 1_500_000, "mongodb": 1_500_000, "s3": 6_500_000}
+"""Before the kill. A bucket gets a file in parts of 5 MiB."""
 
 MOST_GROWTH_BYTES = 40_000_000
 RECOVERY_SECONDS = 30.0
 FILES = {"leaseSeconds": 1.5, "sweepSeconds": 0.3, "maxRequestBytes": 300_000_000}
 
 Serve = Callable[..., ServerProcess]
+StoredKeys = Callable[[ServerProcess], set[str]]
 
 
-@pytest.fixture(scope="module")
-def files_config(store: str) -> dict[str, Any]:
-    return {**FILES, "storage": "gridfs" if store == "mongodb" else "folder"}
+@pytest.fixture(scope="module", params=["sqlite", "mongodb", "s3"])
+def store(request: pytest.FixtureRequest) -> str:
+    """Each with its storage: a folder, GridFS; and a bucket, beside SQLite."""
+    return str(request.param)
+
+
+@pytest.fixture
+def files_config(store: str, request: pytest.FixtureRequest) -> dict[str, Any]:
+    if store != "s3":
+        return {**FILES, "storage": "gridfs" if store == "mongodb" else "folder"}
+    server: S3Server = request.getfixturevalue("s3_server")
+    s3 = {
+        "endpoint": server.url,
+        "region": REGION,
+        "bucket": server.bucket(),
+        "prefix": "files/",
+        "accessKey": ACCESS_KEY,
+        "secretKey": SECRET_KEY,
+        "pathStyle": True,
+    }
+    return {**FILES, "storage": "s3", "s3": s3}
+
+
+@pytest.fixture
+def stored_keys(store: str, files_config: dict[str, Any], request: pytest.FixtureRequest) -> StoredKeys:
+    """Tells what takes room in the storage of a server, finished or not."""
+    if store == "mongodb":
+        return keys_in_database
+    if store == "sqlite":
+        return keys_in_folder
+    s3_server: S3Server = request.getfixturevalue("s3_server")
+    bucket = files_config["s3"]["bucket"]
+    return lambda _: s3_server.objects(bucket) | s3_server.unfinished(bucket)
 
 
 def opening(name: str = "file.bin") -> bytes:
@@ -72,14 +110,15 @@ def new_person(server: ServerProcess) -> tuple[str, UsersClient]:
     return name, person
 
 
-def stored_keys(server: ServerProcess) -> set[str]:
-    """What takes room in the storage, finished or not."""
+def keys_in_database(server: ServerProcess) -> set[str]:
     url = server.config["database"]["url"]
-    if url.startswith("mongodb"):
-        with pymongo.MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=5000) as client:
-            database = client.get_default_database()
-            chunks = {document["files_id"] for document in database["contents.chunks"].find({}, {"files_id": 1})}
-            return chunks | {document["_id"] for document in database["contents.files"].find({}, {"_id": 1})}
+    with pymongo.MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=5000) as client:
+        database = client.get_default_database()
+        chunks = {document["files_id"] for document in database["contents.chunks"].find({}, {"files_id": 1})}
+        return chunks | {document["_id"] for document in database["contents.files"].find({}, {"_id": 1})}
+
+
+def keys_in_folder(server: ServerProcess) -> set[str]:
     return {path.name for path in (server.directory / "files").rglob("*") if path.is_file()}
 
 
@@ -91,14 +130,16 @@ def until(condition: Callable[[], bool], server: ServerProcess, seconds: float =
         assert server.http().get("/healthz").status == 200
 
 
-def test_kill_in_the_middle_of_uploads_leaves_no_orphan(serve: Serve, files_config: dict[str, Any]) -> None:
+def test_kill_in_the_middle_of_uploads_leaves_no_orphan(
+    serve: Serve, store: str, files_config: dict[str, Any], stored_keys: StoredKeys
+) -> None:
     server = serve(files=files_config)
     name, person = new_person(server)
     saved = upload(server, person, b"saved" * 1000, f"{name}-bucket")["tokens"][0]
     connections = []
     for _ in range(5):
         connection = send_head(server, person.cookie or "", 10_000_000, f"{name}-bucket")
-        connection.send(opening() + os.urandom(1_500_000))
+        connection.send(opening() + os.urandom(SENT_BYTES[store]))
         connections.append(connection)
     until(lambda: len(stored_keys(server)) == 6, server)
     server.kill()
@@ -116,7 +157,9 @@ def test_kill_in_the_middle_of_uploads_leaves_no_orphan(serve: Serve, files_conf
     assert again.get(f"/files/{saved['file']}/download").body == "saved" * 1000
 
 
-def test_kill_under_load_keeps_files_and_accounts_in_step(serve: Serve, files_config: dict[str, Any]) -> None:
+def test_kill_under_load_keeps_files_and_accounts_in_step(
+    serve: Serve, files_config: dict[str, Any], stored_keys: StoredKeys
+) -> None:
     """Killed anywhere between the first byte and the answer: the numbers are those of the files that are there."""
     server = serve(files=files_config)
     name, person = new_person(server)
@@ -180,7 +223,9 @@ def test_a_large_upload_needs_little_memory(serve: Serve, store: str, files_conf
     assert person.get(f"/users/{name}/get-stats").body["data"]["memoryUsed"] == 5_000_000 + large_bytes
 
 
-def test_twenty_at_once_never_exceed_the_quota(serve: Serve, files_config: dict[str, Any]) -> None:
+def test_twenty_at_once_never_exceed_the_quota(
+    serve: Serve, files_config: dict[str, Any], stored_keys: StoredKeys
+) -> None:
     server = serve(files={**files_config, "memoryAllocated": 7_500_000})
     name, person = new_person(server)
     content = os.urandom(1_000_000)
@@ -192,17 +237,29 @@ def test_twenty_at_once_never_exceed_the_quota(serve: Serve, files_config: dict[
     until(lambda: len(stored_keys(server)) == 7, server)
 
 
-def test_cut_uploads_leave_nothing(serve: Serve, files_config: dict[str, Any]) -> None:
+def test_cut_uploads_leave_nothing(serve: Serve, files_config: dict[str, Any], stored_keys: StoredKeys) -> None:
     server = serve(files=files_config)
     name, person = new_person(server)
-    for length in (10, 100_000, 3_000_000):
+    for length in (10, 100_000, 3_000_000, 8_000_000):
         connection = send_head(server, person.cookie or "", 9_000_000, f"{name}-bucket")
-        connection.send((opening() + os.urandom(3_000_000))[:length])
+        connection.send((opening() + os.urandom(8_000_000))[:length])
         assert isinstance(connection.sock, socket.socket)
         connection.sock.shutdown(socket.SHUT_RDWR)
         connection.close()
     until(lambda: not stored_keys(server), server)
     assert person.get(f"/users/{name}/get-stats").body["data"]["memoryUsed"] == 0
+
+
+def test_ranges_of_a_file_in_several_parts(serve: Serve, files_config: dict[str, Any]) -> None:
+    server = serve(files=files_config)
+    name, person = new_person(server)
+    content = os.urandom(6_000_000)
+    token = upload(server, person, content, f"{name}-bucket")["tokens"][0]
+    path = f"/files/{token['file']}/download"
+    assert b"".join(download(server, path)) == content
+    for first, last in ((0, 0), (5_242_870, 5_242_890), (1_000, 900_000), (5_999_999, 5_999_999)):
+        assert b"".join(download(server, path, Range=f"bytes={first}-{last}")) == content[first : last + 1]
+    assert b"".join(download(server, path, Range="bytes=-10")) == content[-10:]
 
 
 def test_a_client_sees_each_event_of_files_and_buckets_once(serve: Serve, files_config: dict[str, Any]) -> None:
@@ -228,9 +285,9 @@ def resident_bytes(server: ServerProcess) -> int:
     return int(line.split()[1]) * 1024
 
 
-def download(server: ServerProcess, path: str) -> Iterator[bytes]:
+def download(server: ServerProcess, path: str, **headers: str) -> Iterator[bytes]:
     connection = http.client.HTTPConnection("localhost", server.http_port, timeout=60)
-    connection.request("GET", path)
+    connection.request("GET", path, headers=headers)
     response = connection.getresponse()
     while piece := response.read(65_536):
         yield piece

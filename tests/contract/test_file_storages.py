@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.contract.databases import MongoDatabase
+from tests.s3_server import S3Server
 from users_server.backends.local_files import LocalFileStorage
 from users_server.backends.mongodb import GridFileStorage
+from users_server.backends.s3 import S3FileStorage
 from users_server.core.files import FileStorage
 from users_server.errors import NotFound, StartupError, StoreUnavailable
 
@@ -22,10 +24,13 @@ pytestmark = pytest.mark.gen_test(timeout=30)
 LARGE = os.urandom(700_001)
 
 
-@pytest.fixture(params=["folder", "gridfs"])
+@pytest.fixture(params=["folder", "gridfs", "s3"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> FileStorage:
     if request.param == "folder":
         return LocalFileStorage(tmp_path / "files")
+    if request.param == "s3":
+        server: S3Server = request.getfixturevalue("s3_server")
+        return S3FileStorage(server.settings(server.bucket()))
     database: MongoDatabase = request.getfixturevalue("mongodb_database")
     return GridFileStorage(database.url)
 

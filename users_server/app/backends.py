@@ -15,6 +15,7 @@ from users_server.core.clock import Clock
 from users_server.core.files import FileStorage
 from users_server.core.interfaces import Broker, ExternalInput, History, PresenceManager, Store
 from users_server.errors import ConfigError
+from users_server.services.content_settings import S3Settings
 from users_server.services.settings import BrokerSettings
 
 ALONE = "memory://"
@@ -63,11 +64,24 @@ def open_storage(config: Config) -> FileStorage:
     """The configured storage of files, not opened yet. Raises :class:`ConfigError` for one that cannot be."""
     if config.files.storage == "folder":
         return LocalFileStorage(config.files.folder)
+    if config.files.storage == "s3":
+        return _open_s3(config.files.s3)
     if not config.database.url.startswith(("mongodb://", "mongodb+srv://")):
         raise ConfigError("files.storage", 'expected "folder", because database.url is no MongoDB', '"gridfs"')
     from users_server.backends.mongodb import GridFileStorage
 
     return GridFileStorage(config.database.url)
+
+
+def _open_s3(settings: S3Settings) -> FileStorage:
+    try:
+        from users_server.backends.s3 import S3FileStorage
+    except ModuleNotFoundError as error:
+        if error.name != "botocore":
+            raise
+        hint = "Install it: pip install 'users-server[s3]'"
+        raise ConfigError("files.storage", 'expected the extra s3 to be installed for "s3"', hint=hint) from error
+    return S3FileStorage(settings)
 
 
 def _memory_history(settings: BrokerSettings, clock: Clock) -> MemoryHistory:

@@ -15,6 +15,7 @@ from users_server.core.clock import SystemClock
 from users_server.errors import ConfigError
 from users_server.services.account_flows import make_transport
 from users_server.services.account_settings import MailSettings
+from users_server.services.content_settings import FileSettings
 from users_server.services.mail import MailTemplates
 from users_server.services.origins import OriginPolicy
 from users_server.services.settings import TokenSettings
@@ -50,7 +51,7 @@ def with_files(config: Config, folder: Path, mistakes: list[ConfigError]) -> Con
         key=str(folder / config.tls.key) if config.tls.key else "",
     )
     apps = dataclasses.replace(config.apps, key_file=str(folder / config.apps.key_file))
-    config = dataclasses.replace(config, mail=_mail_in(folder, config.mail))
+    config = dataclasses.replace(config, mail=_mail_in(folder, config.mail), files=_files_in(folder, config.files))
     return dataclasses.replace(config, tokens=dataclasses.replace(config.tokens, keys=tuple(keys)), tls=tls, apps=apps)
 
 
@@ -59,6 +60,12 @@ def _mail_in(folder: Path, mail: MailSettings) -> MailSettings:
     smtp = dataclasses.replace(mail.smtp, certificate_authority=str(folder / authority) if authority else "")
     templates = str(folder / mail.templates) if mail.templates else ""
     return dataclasses.replace(mail, folder=str(folder / mail.folder), templates=templates, smtp=smtp)
+
+
+def _files_in(folder: Path, files: FileSettings) -> FileSettings:
+    authority = files.s3.certificate_authority
+    s3 = dataclasses.replace(files.s3, certificate_authority=str(folder / authority) if authority else "")
+    return dataclasses.replace(files, s3=s3)
 
 
 def check(config: Config) -> Iterator[ConfigError]:
@@ -70,6 +77,7 @@ def check(config: Config) -> Iterator[ConfigError]:
     yield from _check_broker(config)
     yield from check_workers(config)
     yield from _check_mail(config.mail)
+    yield from _check_files(config.files)
     password, shortest = config.admin_user.password, config.passwords.min_length
     if password and len(password) < shortest:
         yield ConfigError(
@@ -87,6 +95,12 @@ def _check_mail(settings: MailSettings) -> Iterator[ConfigError]:
         make_transport(settings, sys.stdout)
     except ConfigError as error:
         yield error
+
+
+def _check_files(settings: FileSettings) -> Iterator[ConfigError]:
+    if settings.storage == "s3" and not settings.s3.bucket:
+        hint = 'Write for instance "s3": {"bucket": "users-server-files"}'
+        yield ConfigError("files.s3.bucket", "expected the name of a bucket", "nothing", hint=hint)
 
 
 def _check_broker(config: Config) -> Iterator[ConfigError]:

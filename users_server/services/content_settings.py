@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from users_server.core.files import CALLS_ALLOCATED, MEMORY_ALLOCATED
 
@@ -20,13 +20,51 @@ ALLOWED_TYPES = (
 
 
 @dataclass(frozen=True, slots=True)
+class S3Settings:
+    """
+    Config section ``files.s3``. The secret key is left out of ``repr``.
+
+    Attributes:
+        endpoint: The server's URL; empty for Amazon.
+        region: Empty for what AWS's own environment says, else us-east-1.
+        bucket: Which must be there.
+        prefix: What the names of all objects begin with.
+        access_key: Empty, with ``secret_key``, for the credentials of AWS's own environment.
+        path_style: Whether the bucket is in the path of a URL and not in its host.
+        certificate_authority: A PEM file of what to trust instead of the usual authorities.
+        part_bytes: Of each part of a large file but the last. One is in memory for each file that is uploaded.
+        max_connections: How many requests are under way at once.
+        max_waiting: How many may wait beside them; more are refused.
+        connect_timeout_seconds: For each try to connect, and to send each piece of a part.
+        timeout_seconds: For each answer, and each piece of it.
+        attempts: How often a request that fails for no reason of its own is made at most.
+    """
+
+    endpoint: str = ""
+    region: str = ""
+    bucket: str = ""
+    prefix: str = ""
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
+    path_style: bool = False
+    certificate_authority: str = ""
+    part_bytes: int = 5_242_880
+    max_connections: int = 16
+    max_waiting: int = 1000
+    connect_timeout_seconds: float = 3.0
+    timeout_seconds: float = 10.0
+    attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class FileSettings:
     """
     Config section ``files``.
 
     Attributes:
-        storage: ``folder``, or ``gridfs`` for the MongoDB of ``database.url``.
+        storage: ``folder``, ``gridfs`` for the MongoDB of ``database.url``, or ``s3``.
         folder: Of the storage ``folder``.
+        s3: Of the storage ``s3``.
         allowed_types: What may be uploaded.
         max_request_bytes: Of one upload, all its parts together.
         max_fields: How many parts of an upload may be no files.
@@ -45,6 +83,7 @@ class FileSettings:
 
     storage: str = "folder"
     folder: str = "files"
+    s3: S3Settings = field(default_factory=S3Settings)
     allowed_types: tuple[str, ...] = ALLOWED_TYPES
     max_request_bytes: int = 10_485_760
     max_fields: int = 8
