@@ -48,6 +48,7 @@ FULL = {
     "allowed_origins": (r"^https://example\.com$", ".*"),
     "limits": AppLimits(connections=1, channels=2**40, message_bytes=3, publishes_per_second=0.5),
     "is_enabled": False,
+    "debug_signatures": True,
 }
 
 

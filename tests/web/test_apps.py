@@ -45,6 +45,7 @@ async def test_the_life_of_an_app(site: Site) -> None:
             "webhookEndpoint": "https://example.com/hook",
             "protocols": [],
             "allowedOrigins": [],
+            "debugSignatures": False,
             "limits": NO_LIMITS,
             "enabled": True,
         },
@@ -55,6 +56,7 @@ async def test_the_life_of_an_app(site: Site) -> None:
         "protocols": ["relay"],
         "allowedOrigins": ["^https://example\\.com$"],
         "webhookEndpoint": "",
+        "debugSignatures": True,
     }
     changed = await site.ask("PUT", f"/apps/{app_id}", change, cookie=cookie)
     assert changed.message == f"App {app_id} has been changed"
@@ -170,6 +172,7 @@ async def test_a_user_has_so_many_at_most(make_site: SiteMaker) -> None:
         ({"name": "x", "limits": {"connections": 2**53}}, "limits"),
         ({"name": "x", "limits": {"publishesPerSecond": "many"}}, "limits"),
         ({"name": "x", "enabled": 1}, "enabled"),
+        ({"name": "x", "debugSignatures": "true"}, "debugSignatures"),
         ({"name": ""}, None),
         ({"name": "x", "id": "a/b"}, None),
         ({"name": "x", "webhookEndpoint": "javascript:alert(1)"}, None),

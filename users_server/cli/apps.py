@@ -70,6 +70,7 @@ def _limit_options(command: F) -> F:
 )
 @click.option("--origin", "origins", multiple=True, help="A pattern of approved origins; may be repeated.")
 @click.option("--webhook", default="", help="The URL that is told of what happens in its channels.")
+@click.option("--debug-signatures", is_flag=True, help="Log refused signatures with the text that should be signed.")
 @_limit_options
 @json_option
 def create(
@@ -80,6 +81,7 @@ def create(
     protocols: tuple[str, ...],
     origins: tuple[str, ...],
     webhook: str,
+    debug_signatures: bool,
     is_json: bool,
     **limits: Any,
 ) -> None:
@@ -99,6 +101,7 @@ def create(
         webhook_endpoint=webhook,
         protocols=protocols,
         allowed_origins=origins,
+        debug_signatures=debug_signatures,
         limits=AppLimits(
             limits["connections"], limits["channels"], limits["message_bytes"], publishes_per_second=limits["publishes"]
         ),
@@ -151,6 +154,45 @@ def show(config_path: Path | None, app_id: str, is_json: bool) -> None:
 
     found = with_apps(config_path, work)
     _print(_entry(found), is_json)
+
+
+@app.command()
+@config_option
+@click.argument("app_id", metavar="APP")
+@click.option("--name", help="Its name, for people.")
+@click.option("--webhook", help="The URL that is told of what happens in its channels; an empty one for none.")
+@click.option("--on/--off", "is_enabled", default=None, help="Whether it is served; --off closes its connections.")
+@click.option(
+    "--debug-signatures/--no-debug-signatures",
+    default=None,
+    help="Whether refused signatures are logged with the text that should be signed.",
+)
+@json_option
+def change(
+    config_path: Path | None,
+    app_id: str,
+    name: str | None,
+    webhook: str | None,
+    is_enabled: bool | None,
+    debug_signatures: bool | None,
+    is_json: bool,
+) -> None:
+    """
+    Change the app whose id is APP, and show it. What is not named stays.
+
+    \b
+    Examples:
+      users-server app change shop --debug-signatures
+      users-server app change shop --off
+    """
+    draft = AppDraft(name=name, webhook_endpoint=webhook, is_enabled=is_enabled, debug_signatures=debug_signatures)
+    if draft == AppDraft():
+        raise click.UsageError("Name something to change, such as --name")
+
+    async def work(apps: AppService) -> App:
+        return await apps.change(OPERATOR, app_id, draft)
+
+    _print(_entry(with_apps(config_path, work)), is_json)
 
 
 @app.command()
@@ -235,6 +277,7 @@ def _entry(found: App) -> dict[str, Any]:
         "protocols": list(found.protocols),
         "allowedOrigins": list(found.allowed_origins),
         "webhookEndpoint": found.webhook_endpoint,
+        "debugSignatures": found.debug_signatures,
         "limits": {camel_case(name): value for name, value in dataclasses.asdict(found.limits).items()},
     }
 

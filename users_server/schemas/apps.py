@@ -65,6 +65,10 @@ class ChangeAppInput(Input):
     )
     protocols = _texts("Names of the protocols that serve the app; an empty list for all", 20)
     allowedOrigins = _texts("Patterns of origins that may connect; an empty list for those of the configuration", 50)
+    debugSignatures = StrictBoolean(
+        load_default=None,
+        metadata={"description": "Whether a refused signature is logged with the text that should have been signed"},
+    )
     limits = fields.Nested(AppLimitsInput, load_default=None, metadata={"description": "For admins"})
     enabled = StrictBoolean(
         load_default=None, metadata={"description": "False turns the app off and closes its connections. For admins"}
@@ -114,6 +118,7 @@ class AppEntry(Output):
     webhookEndpoint = fields.String(required=True)
     protocols = fields.List(fields.String(), required=True)
     allowedOrigins = fields.List(fields.String(), required=True)
+    debugSignatures = fields.Boolean(required=True)
     limits = fields.Nested(AppLimitsEntry, required=True)
     enabled = fields.Boolean(required=True)
 
@@ -151,6 +156,7 @@ def app_entry(app: App) -> dict[str, JSON]:
         "webhookEndpoint": app.webhook_endpoint,
         "protocols": list(app.protocols),
         "allowedOrigins": list(app.allowed_origins),
+        "debugSignatures": app.debug_signatures,
         "limits": {
             "connections": app.limits.connections,
             "channels": app.limits.channels,

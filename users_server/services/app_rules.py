@@ -42,6 +42,7 @@ class AppDraft:
     allowed_origins: Sequence[str] | None = None
     limits: AppLimits | None = None
     is_enabled: bool | None = None
+    debug_signatures: bool | None = None
 
     @property
     def is_for_admins(self) -> bool:
@@ -58,6 +59,7 @@ class AppDraft:
             "allowed_origins": None if self.allowed_origins is None else tuple(self.allowed_origins),
             "limits": self.limits,
             "is_enabled": self.is_enabled,
+            "debug_signatures": self.debug_signatures,
         }
         return replace(app, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
 

@@ -74,4 +74,5 @@ def _app_entry(app: App) -> dict[str, JSON]:
         "protocols": list(app.protocols),
         "allowedOrigins": list(app.allowed_origins),
         "enabled": app.is_enabled,
+        "debugSignatures": app.debug_signatures,
     }

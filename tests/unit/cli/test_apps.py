@@ -37,6 +37,27 @@ def test_an_app_is_made_listed_shown_and_removed(run: Run) -> None:
     )
 
 
+def test_an_app_is_changed(run: Run) -> None:
+    make(run, "Shop", "--id", "shop", "--debug-signatures")
+    before = json.loads(run("app", "show", "shop", "--json").stdout)
+    assert (before["debugSignatures"], before["isEnabled"]) == (True, True)
+    arguments = ("--name", "Market", "--webhook", "https://example.com/hook", "--no-debug-signatures", "--off")
+    changed = json.loads(run("app", "change", "shop", *arguments, "--json").stdout)
+    told = {
+        "name": "Market",
+        "webhookEndpoint": "https://example.com/hook",
+        "debugSignatures": False,
+        "isEnabled": False,
+    }
+    assert changed == {**before, **told}
+    assert "isEnabled:       true" in run("app", "change", "shop", "--on", "--webhook", "").stdout
+    again = json.loads(run("app", "show", "shop", "--json").stdout)
+    assert again == {**changed, "isEnabled": True, "webhookEndpoint": ""}
+    nothing = run("app", "change", "shop")
+    assert (nothing.exit_code, "Name something to change" in nothing.stderr) == (2, True)
+    assert run("app", "change", "nothing", "--off").exit_code == 1
+
+
 def test_secrets_are_shown_once(run: Run) -> None:
     made = make(run, "Shop", "--id", "shop")
     for command in (("show", "shop"), ("show", "shop", "--json"), ("list",), ("list", "--json"), ("retire", "shop")):

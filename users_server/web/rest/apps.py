@@ -58,4 +58,5 @@ def draft_of(body: dict[str, Any]) -> AppDraft:
         allowed_origins=body["allowedOrigins"],
         limits=None if body["limits"] is None else limits_of(body["limits"]),
         is_enabled=body["enabled"],
+        debug_signatures=body["debugSignatures"],
     )
