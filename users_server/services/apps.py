@@ -25,6 +25,7 @@ from users_server.errors import (
     LimitExceeded,
     NotFound,
     PermissionDenied,
+    StoreUnavailable,
     Unauthenticated,
 )
 from users_server.services import app_rules as rules
@@ -55,6 +56,7 @@ class AppService:
     Args:
         notify: Brings a notice to every node. A broker that is away is logged: the change has happened already, and
             the other nodes look again within :data:`~users_server.services.app_cache.MAX_AGE_SECONDS`.
+        clean_up: Removes what else is kept of an app that is gone.
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class AppService:
         settings: AppSettings,
         clock: Clock,
         notify: Callable[[Notice], Awaitable[None]],
+        clean_up: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
+        self._clean_up = clean_up
         self._sealer = sealer
         self._settings = settings
         self._clock = clock
@@ -260,7 +264,7 @@ class AppService:
         if not await self._store.delete_app(app_id):
             raise NotFound(rules.UNKNOWN_APP)
         log.info("app removed", app=app_id, by=by.username)
-        await self._changed(app_id, None)
+        await self._removed(app_id)
         return app
 
     async def ensure_default(self) -> NewApp | None:
@@ -293,7 +297,7 @@ class AppService:
                 if await self._store.delete_app(app.id):
                     count += 1
                     log.info("app removed with its owner", app=app.id, owner_id=owner_id)
-                await self._changed(app.id, None)
+                await self._removed(app.id)
         return count
 
     async def _insert(self, draft: AppDraft, app_id: str | None, owner_id: str | None) -> NewApp:
@@ -328,6 +332,14 @@ class AppService:
         most = self._settings.max_per_user
         if (await self._store.list_apps(owner_id=by.user_id, limit=1)).count >= most:
             raise LimitExceeded(f"You may have {most} apps at most")
+
+    async def _removed(self, app_id: str) -> None:
+        await self._changed(app_id, None)
+        if self._clean_up is not None:
+            try:
+                await self._clean_up(app_id)
+            except StoreUnavailable:
+                log.warning("something of a removed app is left in the database", app=app_id)
 
     async def _changed(self, app_id: str, app: App | None) -> None:
         """This node knows at once, the others by the notice."""

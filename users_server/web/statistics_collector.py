@@ -70,12 +70,12 @@ class StatisticsCollector(Collector):
         yield self._recoveries()
         yield from self._broker_figures()
         yield from self._queues()
-        yield _histogram(
+        yield histogram_of(
             "users_server_broadcast_latency_seconds",
             "From a publication's arrival at the hub to its last write",
             s.broadcast_latency,
         )
-        yield _histogram("users_server_loop_lag_seconds", "Lateness of the event loop", s.loop_lag)
+        yield histogram_of("users_server_loop_lag_seconds", "Lateness of the event loop", s.loop_lag)
 
     def _messages(self) -> Metric:
         family = CounterMetricFamily(
@@ -122,7 +122,8 @@ class StatisticsCollector(Collector):
         )
 
 
-def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+def histogram_of(name: str, text: str, histogram: Histogram) -> Metric:
+    """``histogram`` as Prometheus has it, with cumulated counts."""
     bounds = [*map(str, histogram.bounds), "+Inf"]
     buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
     return HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.total)
