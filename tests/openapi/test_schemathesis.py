@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -14,7 +15,9 @@ import pytest
 
 from tests.server_process import ADMIN, API_KEY, TOKEN_SECRET, ServerProcess
 from tests.web.forms import BOUNDARY, FormFile, form
+from users_server.config.protocols import PROTOCOLS
 from users_server.core.clock import SystemClock
+from users_server.protocols.jwp.http import HTTP_TABLE
 from users_server.services.settings import TokenKey, TokenSettings
 from users_server.services.tokens import TokenService
 from users_server.web.routes import ROUTES
@@ -31,7 +34,7 @@ EXAMPLES = {"sqlite": 8, "mongodb": 2}
 
 SEED = os.environ.get("USERS_SERVER_TEST_SEED", "1")
 LONGEST_SECONDS = 300.0
-TESTED = len(ROUTES) - 1
+TESTED = len(ROUTES) - 1 + sum(len(folder.http.routes) for folder in PROTOCOLS if folder.http is not None)
 """All but ``/openapi.json``, which it has read already."""
 
 
@@ -66,7 +69,12 @@ def existing(victim: ServerProcess) -> Mapping[str, str]:
 
 
 def run(
-    server: ServerProcess, folder: Path, examples: int, headers: Mapping[str, str], parameters: Mapping[str, str]
+    server: ServerProcess,
+    folder: Path,
+    examples: int,
+    headers: Mapping[str, str],
+    parameters: Mapping[str, str],
+    *more: str,
 ) -> str:
     """The output of schemathesis, which must have found nothing."""
     lines = [f"{json.dumps(f'path.{name}')} = {json.dumps(value)}" for name, value in parameters.items()]
@@ -78,7 +86,7 @@ def run(
     for name, value in headers.items():
         command += ["--header", f"{name}: {value}"]
     command += ["--phases", "examples,coverage,fuzzing", "--max-examples", str(examples), "--seed", SEED]
-    command += ["--continue-on-failure", "--no-shrink", "--no-color"]
+    command += ["--continue-on-failure", "--no-shrink", "--no-color", *more]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
     return done.stdout
@@ -101,3 +109,13 @@ def test_every_answer_to_a_stranger_is_described(store: str, victim: ServerProce
     """Without a login, and with parameters that name nothing."""
     output = run(victim, tmp_path, number_of_examples(store) // 2, {}, {})
     assert f"Tested: {TESTED}" in output, output
+
+
+def test_every_answer_to_the_back_end_of_an_app_is_described(store: str, victim: ServerProcess, tmp_path: Path) -> None:
+    """The HTTP API of a protocol, with the API key of an app."""
+    answer = victim.admin().request("POST", "/apps", {"name": "Game", "id": "game"})
+    credentials = f"game:{answer.body['credentials']['apiKey']}".encode()
+    headers = {"Authorization": f"Basic {base64.b64encode(credentials).decode()}"}
+    parameters = {"name": "lobby", "socket_id": "ann"}
+    output = run(victim, tmp_path, number_of_examples(store) * 3, headers, parameters, "--include-tag", HTTP_TABLE.tag)
+    assert f"Tested: {len(HTTP_TABLE.routes)}" in output, output

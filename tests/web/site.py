@@ -28,6 +28,8 @@ from users_server.core.connection import Connection
 from users_server.core.files import FileStorage
 from users_server.core.interfaces import Store
 from users_server.core.messages import USERS_CHANNEL, Identity, Publication
+from users_server.protocols.http import HTTPService
+from users_server.protocols.jwp.http import HTTP_TABLE, Desk
 from users_server.protocols.users.emitter import EventEmitter
 from users_server.services.account_flows import AccountFlows, FlowParts, FlowSettings, build_flows
 from users_server.services.account_observers import AccountObservers
@@ -37,6 +39,7 @@ from users_server.services.apps import APP_CHANGED, AppDraft, AppOwnerObserver, 
 from users_server.services.audit import AuditLog
 from users_server.services.content import ContentServices, build_content
 from users_server.services.content_settings import FileSettings
+from users_server.services.idempotency import IdempotentRequests
 from users_server.services.identity import IdentityService
 from users_server.services.one_time_keys import OneTimeKeys
 from users_server.services.origins import OriginPolicy
@@ -64,6 +67,7 @@ from users_server.web.context import HttpContext
 from users_server.web.documents import ApiDocuments
 from users_server.web.metrics import Metrics
 from users_server.web.outgoing import JSONPoster
+from users_server.web.protocol_routes import ProtocolEdge, protocol_routes
 from users_server.web.routes import ROUTES, Route, build_http_routes, normalise_prefix
 from users_server.web.settings import Compatibility, HttpSettings
 
@@ -251,7 +255,7 @@ class Site:
             checks=self.checks,
             metrics=Metrics(),
             content=content,
-            documents=ApiDocuments(normalise_prefix(self.http.api_prefix)),
+            documents=ApiDocuments(normalise_prefix(self.http.api_prefix), [HTTP_TABLE.tag]),
             token_settings=token_settings,
             clock=self.clock,
         )
@@ -310,8 +314,13 @@ class Site:
         return mail
 
     async def _listen(self) -> None:
+        desk = Desk(self.context.apps, self.context.publishing, IdempotentRequests(self.store, self.clock))
+        edge = ProtocolEdge(self.http.max_body_bytes, self.context.metrics)
         application = Application(
-            build_http_routes(self.context, self.routes),
+            [
+                *protocol_routes([HTTPService(HTTP_TABLE, desk)], edge),
+                *build_http_routes(self.context, self.routes),
+            ],
             log_function=lambda _handler: None,
         )
         listening, self.port = bind_unused_port()

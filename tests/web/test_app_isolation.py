@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.web.site import API_KEY, Reply, Site, SiteMaker
+from tests.web.site import API_KEY, Listener, Reply, Site, SiteMaker
 from tests.web.test_apps import make_app
 from users_server.core.channels import ChannelRule
-from users_server.core.messages import HistoryRule, Member
+from users_server.core.connection import Connection
+from users_server.core.messages import HistoryRule, Identity, Member
+from users_server.protocols.jwp.http import HTTP_TABLE
 from users_server.web.routes import ROUTES
 
 pytestmark = pytest.mark.gen_test
@@ -145,3 +147,62 @@ async def test_lists_hold_ones_own(make_site: SiteMaker) -> None:
     assert ([app["id"] for app in listed["data"]], listed["count"]) == ([bobs], 1)
     everything = (await site.ask("GET", "/apps", cookie=await site.login("deputy"))).json
     assert {app["id"] for app in everything["data"]} == {alices, bobs}
+
+
+OF_BACK_ENDS = [(route.method, route.path) for route in HTTP_TABLE.routes]
+PUSHED = {"channel": "room", "event": "said", "payload": "a secret of the shop"}
+
+
+async def ask_as_back_end(site: Site, method: str, path: str, headers: Mapping[str, str]) -> Reply:
+    where = path.replace(":name", "room").replace(":socket_id", "secret%20user")
+    return await site.ask(method, where, PUSHED if path.endswith("/push") else None, headers=headers)
+
+
+async def occupied(make_site: SiteMaker) -> tuple[Site, str, dict[str, Any], Listener]:
+    """As :func:`filled`, and somebody is connected."""
+    site, app_id, credentials = await filled(make_site)
+    ear = Listener()
+    connection = Connection("c1", Identity(), ear, ear, lambda *_: None, app=app_id, user_id="secret user")
+    site.node.connect(connection)
+    await site.node.subscribe(connection, "room", lambda _greeted: ())
+    return site, app_id, credentials, ear
+
+
+@pytest.mark.parametrize(("method", "path"), OF_BACK_ENDS)
+async def test_a_back_end_of_another_app_is_a_stranger(make_site: SiteMaker, method: str, path: str) -> None:
+    site, alices, credentials, ear = await occupied(make_site)
+    bobs, bobs_credentials, bob = await make_app(site, "bob")
+    for name, password in (
+        (alices, bobs_credentials["apiKey"]),
+        (alices, credentials["secret"]),
+        (alices, credentials["key"]),
+        (alices, ""),
+        (bobs, credentials["apiKey"]),
+    ):
+        of_another = await ask_as_back_end(site, method, path, basic(name, password))
+        of_none = await ask_as_back_end(site, method, path, basic("123456789", password))
+        assert told(of_another) == told(of_none)
+        assert of_another.status == 401
+    for headers in ({"users-api-key": API_KEY}, {"app-api-key": credentials["apiKey"]}, {"Cookie": f"SID={bob}"}):
+        assert (await ask_as_back_end(site, method, path, headers)).status == 401
+    assert site.node.subscriber_count(alices, "room") == 1
+    assert ear.events == []
+
+
+@pytest.mark.parametrize(("method", "path"), OF_BACK_ENDS)
+async def test_a_back_end_sees_and_does_nothing_in_another_app(make_site: SiteMaker, method: str, path: str) -> None:
+    site, alices, credentials, ear = await occupied(make_site)
+    bobs, bobs_credentials, _ = await make_app(site, "bob")
+    reply = await ask_as_back_end(site, method, path, basic(bobs, bobs_credentials["apiKey"]))
+    assert reply.status in (200, 201)
+    assert not re.search(rb"secret|Alice|c1|: *[1-9]", reply.body)
+    assert site.node.subscriber_count(alices, "room") == 1
+    assert ear.events == []
+    own = await ask_as_back_end(site, method, path, basic(alices, credentials["apiKey"]))
+    assert own.status == reply.status
+    if method == "GET":
+        assert b'"subscribers":1' in own.body
+    elif path.endswith("/push"):
+        assert [data for _, data in ear.events] == ["a secret of the shop"]
+    else:
+        assert site.node.subscriber_count(alices, "room") == 0

@@ -12,6 +12,8 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.web.site import Site, SiteMaker
+from users_server.protocols.jwp.http import HTTP_TABLE
+from users_server.web.documents import ApiDocuments
 from users_server.web.documents.page import kind_of, prose
 from users_server.web.routes import ROUTES
 from users_server.web.settings import HttpSettings
@@ -54,8 +56,27 @@ async def test_the_description_is_of_this_server(make_site: SiteMaker) -> None:
     assert [error.message for error in OpenAPIV31SpecValidator(reply.json).iter_errors()] == []
     assert reply.json["servers"] == [{"url": "/api"}]
     assert reply.json["paths"]["/healthz"]["servers"] == [{"url": "/"}]
-    assert sum(len(item.keys() - {"servers"}) for item in reply.json["paths"].values()) == len(ROUTES)
+    assert sum(len(item.keys() - {"servers"}) for item in reply.json["paths"].values()) == len(ROUTES) + len(
+        HTTP_TABLE.routes
+    )
+    assert reply.json["paths"]["/api/v1/push"]["servers"] == [{"url": "/"}]
     assert (await site.ask("GET", "/openapi.json")).status == 404
+
+
+def test_a_protocol_that_is_off_is_left_out() -> None:
+    whole, part = (json.loads(ApiDocuments("", tags).openapi) for tags in (["jwp"], []))
+    assert whole["paths"].keys() - part["paths"].keys() == {
+        "/api/v1/push",
+        "/api/v1/channels",
+        "/api/v1/channels/{name}",
+        "/api/v1/sockets/{socket_id}/disconnect",
+    }
+    assert [tag["name"] for tag in whole["tags"] if tag not in part["tags"]] == ["jwp"]
+    gone = whole["components"]["schemas"].keys() - part["components"]["schemas"].keys()
+    assert {"PushInput", "ApiRefusal", "OccupiedChannel"} <= gone
+    assert len(part["paths"]) + 4 == len(whole["paths"])
+    assert [error.message for error in OpenAPIV31SpecValidator(part).iter_errors()] == []
+    assert "jwp" not in ApiDocuments("", []).page.decode().lower()
 
 
 async def test_without_a_prefix_it_is_at_the_top(site: Site) -> None:

@@ -10,6 +10,7 @@ import structlog
 from users_server.app.backends import Bus, ConfiguredStore, make_bus, new_node_id, open_storage, open_store
 from users_server.app.flows import api_url, build_account_flows
 from users_server.app.services import Services, build_services
+from users_server.app.webhooks import ServerWebhooks
 from users_server.app.wiring import DefaultApp, connect_services, make_node
 from users_server.config import Config
 from users_server.config.ports import listening_ports
@@ -19,7 +20,7 @@ from users_server.core.loop_lag import LoopLagProbe
 from users_server.core.node import Node
 from users_server.core.statistics import Statistics
 from users_server.errors import Shutdown
-from users_server.protocols.base import Foundation, Mount, Part
+from users_server.protocols.base import BuiltProtocol, Foundation, Mount, Part
 from users_server.protocols.users.admission import Doorkeeper
 from users_server.protocols.users.emitter import EventEmitter
 from users_server.protocols.users.handlers import Context
@@ -27,19 +28,23 @@ from users_server.protocols.users.protocol import UsersProtocol
 from users_server.services.account_flows import AccountFlows
 from users_server.services.app_origins import AppOrigins
 from users_server.services.apps import NewApp
+from users_server.services.idempotency import EXPIRE_SECONDS as KEYS_EXPIRE_SECONDS
 from users_server.services.origins import OriginPolicy
 from users_server.services.periodic import PeriodicTask
 from users_server.services.publishing import PublishingService
 from users_server.services.sessions import EXPIRE_SECONDS
 from users_server.services.socket_audit import SocketAudit
+from users_server.services.webhooks import WebhookService
 from users_server.web.context import HttpContext
 from users_server.web.documents import ApiDocuments
 from users_server.web.metrics import Metrics
 from users_server.web.outgoing import JSONPoster
+from users_server.web.protocol_routes import ProtocolEdge, own_routes, protocol_routes
 from users_server.web.routes import ROUTES, build_http_routes, normalise_prefix
 from users_server.web.server import ListenSettings, OpenRequests, WebServer, bind, make_application
 from users_server.web.statistics_collector import StatisticsCollector
 from users_server.web.status import StatusServer
+from users_server.web.webhook_collector import WebhookCollector
 from users_server.web.websocket.conformance import CONFORMANCE_PATH, ConformanceProtocol
 from users_server.web.websocket.entrance import Entrance
 from users_server.web.websocket.links import LinkRegistry
@@ -109,14 +114,22 @@ class Server:
         self._undo.append(services.content.uploads.close)
         self._undo.append(services.content.sweeper.stop)
         await services.content.sweeper.start()
-        sweeper = PeriodicTask("session-sweeper", services.sessions.expire, interval_seconds=EXPIRE_SECONDS)
-        self._undo.append(sweeper.stop)
-        await sweeper.start()
+        for sweeper in (
+            PeriodicTask("session-sweeper", services.sessions.expire, interval_seconds=EXPIRE_SECONDS),
+            PeriodicTask("idempotency-sweeper", services.idempotency.expire, interval_seconds=KEYS_EXPIRE_SECONDS),
+        ):
+            self._undo.append(sweeper.stop)
+            await sweeper.start()
         probe = LoopLagProbe(statistics.loop_lag)
         probe.start()
         self._undo.append(_as_coroutine(probe.stop))
-        mounts = await self._start_protocols(node, bus, services, clock)
-        self._open_to_clients(node, bus, store, services, mounts, clock)
+        webhooks = ServerWebhooks(config, store, services, clock, node_id)
+        self._undo.append(webhooks.stop)
+        await webhooks.start()
+        built = await self._start_protocols(node, bus, services, clock, webhooks.service)
+        metrics = Metrics()
+        metrics.attach(WebhookCollector(webhooks.service.figures))
+        self._open_to_clients(node, bus, store, services, built, clock, metrics)
 
     async def _join(self, node: Node, services: Services, store: ConfiguredStore, clock: Clock) -> None:
         """Begin to hear what happens, with everything in place that must hear it."""
@@ -138,7 +151,9 @@ class Server:
             self._undo.append(task.stop)
             await task.start()
 
-    async def _start_protocols(self, node: Node, bus: Bus, services: Services, clock: Clock) -> list[Mount]:
+    async def _start_protocols(
+        self, node: Node, bus: Bus, services: Services, clock: Clock, webhooks: WebhookService
+    ) -> list[BuiltProtocol]:
         """The Users Socket API, and the folders that the configuration turns on."""
         settings = self._config.websocket
         origins = AppOrigins(OriginPolicy(settings.approved_socket_domains))
@@ -150,27 +165,30 @@ class Server:
             audience=settings.user_events.value,
             messages_per_second=settings.messages_per_second,
         )
-        mounts = [Mount(settings.path, users)]
+        protocols = [BuiltProtocol([Mount(settings.path, users)])]
         if self._config.conformance:
-            mounts.append(Mount(CONFORMANCE_PATH, ConformanceProtocol()))
+            protocols.append(BuiltProtocol([Mount(CONFORMANCE_PATH, ConformanceProtocol())]))
         poster = JSONPoster()
         self._undo.append(poster.close)
         foundation = Foundation(
             node=node,
             clock=clock,
             apps=services.apps,
+            publishing=PublishingService(node, node.rules, node.limits),
+            idempotency=services.idempotency,
             identities=services.identities,
             http=poster,
             approves_origin=origins.approves,
             open_input=bus.open_input,
             messages_per_second=settings.messages_per_second,
+            webhooks=webhooks,
         )
         for folder in PROTOCOLS:
             built = folder.build(self._config.protocols[folder.name], foundation)
             if built is not None:
-                mounts.extend(built.mounts)
+                protocols.append(built)
                 await self._start_parts(built.parts)
-        return mounts
+        return protocols
 
     async def _start_parts(self, parts: Sequence[Part]) -> None:
         for part in parts:
@@ -178,12 +196,19 @@ class Server:
             await part.start()
 
     def _open_to_clients(
-        self, node: Node, bus: Bus, store: ConfiguredStore, services: Services, mounts: Sequence[Mount], clock: Clock
+        self,
+        node: Node,
+        bus: Bus,
+        store: ConfiguredStore,
+        services: Services,
+        protocols: Sequence[BuiltProtocol],
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
         config = self._config
+        apis = [built.http for built in protocols if built.http is not None]
         links = LinkRegistry(config.websocket, node.id)
         requests = OpenRequests()
-        metrics = Metrics()
         metrics.attach(
             StatisticsCollector(
                 node.statistics, lambda: [link.queued_bytes for link in links.links()], broker=bus.figures
@@ -209,7 +234,7 @@ class Server:
             flows=self._build_flows(node, store, services, clock),
             safety=services.safety,
             content=services.content,
-            documents=ApiDocuments(normalise_prefix(config.http.api_prefix)),
+            documents=ApiDocuments(normalise_prefix(config.http.api_prefix), [api.table.tag for api in apis]),
             clock=clock,
         )
         entrance = Entrance(
@@ -219,12 +244,14 @@ class Server:
             is_open=lambda: self._is_open,
             clock=clock,
         )
+        edge = ProtocolEdge(config.http.max_body_bytes, metrics)
         server = WebServer(
             ListenSettings(config.host, config.http, config.websocket, config.tls, reuse_port=self._worker is not None),
             entrance,
-            mounts,
-            make_application(build_http_routes(context), requests),
+            [mount for built in protocols for mount in built.mounts],
+            make_application([*protocol_routes(apis, edge), *build_http_routes(context)], requests),
             requests,
+            {api.port: make_application(own_routes(api, edge), requests) for api in apis if api.port},
         )
         self._tell_status(context)
         self._is_open = True

@@ -17,6 +17,7 @@ from users_server.services.apps import AppOwnerObserver, AppService, SecretSeale
 from users_server.services.audit import AuditLog
 from users_server.services.content import ContentServices, build_content
 from users_server.services.content_entries import ApiUrl
+from users_server.services.idempotency import IdempotentRequests
 from users_server.services.identity import IdentityService
 from users_server.services.own_sessions import OwnSessionService
 from users_server.services.passwords import PasswordService
@@ -27,6 +28,7 @@ from users_server.services.throttle import LoginThrottle
 from users_server.services.tokens import TokenService
 from users_server.services.user_events import PublishesEvents, UserEventPublisher
 from users_server.services.users import UserService
+from users_server.services.webhooks import WebhookDeliveryService
 
 
 class TellsNodes(PublishesEvents, Protocol):
@@ -49,6 +51,8 @@ class Services:
     observers: AccountObservers
     safety: AccountSafety
     content: ContentServices
+    idempotency: IdempotentRequests
+    webhook_deliveries: WebhookDeliveryService
 
 
 def build_services(
@@ -74,7 +78,7 @@ def build_services(
         audit=audit,
     )
     identities = IdentityService(store, sessions, tokens, config.websocket.socket_api_key)
-    apps = AppService(store, SecretSealer(config.apps), config.apps, clock, node.notify)
+    apps = AppService(store, SecretSealer(config.apps), config.apps, clock, node.notify, store.forget_app_deliveries)
     observers.add(AppOwnerObserver(apps))
     content = build_content(store, storage, events, config.files, clock, api_url)
     observers.add(content.buckets)
@@ -83,4 +87,8 @@ def build_services(
     personal_data.add(OwnedApps(store))
     personal_data.add(OwnedBuckets(store, api_url))
     safety = AccountSafety(audit, throttle, OwnSessionService(users, sessions, audit), personal_data)
-    return Services(passwords, sessions, tokens, identities, users, apps, observers, safety, content)
+    idempotency = IdempotentRequests(store, clock)
+    deliveries = WebhookDeliveryService(store, apps, clock)
+    return Services(
+        passwords, sessions, tokens, identities, users, apps, observers, safety, content, idempotency, deliveries
+    )

@@ -17,6 +17,7 @@ from users_server.cli.serve import serve
 from users_server.cli.tokens import token
 from users_server.cli.top import top
 from users_server.cli.users import user
+from users_server.cli.webhooks import webhook
 
 __all__ = ["main"]
 
@@ -38,5 +39,20 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (serve, check_config, user, app, token, events, emit, listen, publish, watch, top, import_, definitions):
+for command in (
+    serve,
+    check_config,
+    user,
+    app,
+    webhook,
+    token,
+    events,
+    emit,
+    listen,
+    publish,
+    watch,
+    top,
+    import_,
+    definitions,
+):
     main.add_command(command)

@@ -16,6 +16,7 @@ from users_server.config.channel_schemas import (
 )
 from users_server.config.content_schemas import FilesSection
 from users_server.config.settings import Config, DatabaseSettings, LoggingSettings
+from users_server.config.webhook_schemas import WebhooksSection
 from users_server.schemas import forms
 from users_server.schemas.settings import Choice, Conflict, Flag, Group, ListOf, Number, Section, Text, Whole, section
 from users_server.services.settings import (
@@ -282,6 +283,7 @@ class ConfigSchema(Section):
     apps = Group(AppsSection, "Apps: tenants with keys and channels of their own")
     channels = Group(ChannelsSection, "What may happen in channels")
     protocols = Group(ProtocolsSection, "Wire protocols beside the Users Socket API")
+    webhooks = Group(WebhooksSection, "Web hooks: calls of the endpoints of apps")
     workers = Group(WorkersSection, "Processes that share the ports of one server")
     session = Group(SessionSection, "Logins and their cookie SID")
     tokens = Group(TokensSection, "JSON Web Tokens, for sockets and services")

@@ -21,6 +21,7 @@ from users_server.services.settings import (
     SessionSettings,
     TokenSettings,
 )
+from users_server.services.webhooks import WebhookSettings
 from users_server.web.settings import Compatibility, HttpSettings, TlsSettings, WebSocketSettings
 
 
@@ -103,6 +104,7 @@ class Config:
     apps: AppSettings = field(default_factory=AppSettings)
     channels: ChannelSettings = field(default_factory=ChannelSettings)
     protocols: Mapping[str, Any] = field(default_factory=_protocol_defaults)
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     workers: WorkerSettings = field(default_factory=WorkerSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     tokens: TokenSettings = field(default_factory=TokenSettings)

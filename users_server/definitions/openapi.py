@@ -1,12 +1,14 @@
-"""``openapi.json``: the HTTP API as OpenAPI 3.1, from the route table."""
+"""``openapi.json``: the HTTP API as OpenAPI 3.1, from the route table and the tables of protocols."""
 
 from __future__ import annotations
 
 from users_server import __version__
 from users_server.config import Config
+from users_server.config.protocols import PROTOCOLS
 from users_server.core.messages import JSON
 from users_server.definitions import security
 from users_server.definitions.files import NOTICE, camel_case, to_json
+from users_server.definitions.protocol_openapi import http_tables, protocol_paths, template_of
 from users_server.definitions.refusals import common_responses, refusals, special_schemas
 from users_server.definitions.shapes import SchemaClass, Shapes
 from users_server.schemas.operation import ReadyAnswer
@@ -62,7 +64,9 @@ _FAILED_ANSWERS: dict[SchemaClass, int] = {ReadyAnswer: 503}
 def openapi() -> bytes:
     """The file."""
     shapes = Shapes("#/components/schemas/")
-    paths = _paths(shapes)
+    tables = http_tables(PROTOCOLS)
+    paths = _paths(shapes) | protocol_paths(tables, _server(has_prefix=False), shapes)
+    tags = dict.fromkeys([*(route.tag for route in ROUTES), *(table.tag for table in tables)])
     responses = common_responses(shapes)
     return to_json(
         {
@@ -74,7 +78,7 @@ def openapi() -> bytes:
                 "license": {"name": "MIT", "identifier": "MIT"},
             },
             "servers": [_server(has_prefix=True)],
-            "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in ROUTES)],
+            "tags": [{"name": tag} for tag in tags],
             "paths": paths,
             "components": {
                 "schemas": dict(sorted({**shapes.collected, **special_schemas(ROUTES, shapes)}.items())),
@@ -106,8 +110,7 @@ def _paths(shapes: Shapes) -> dict[str, JSON]:
 
 def template(route: Route) -> str:
     """The path with its parameters as OpenAPI has them: ``/users/{user}``."""
-    segments = route.path.split("/")
-    return "/".join(f"{{{segment[1:]}}}" if segment.startswith(":") else segment for segment in segments)
+    return template_of(route.path)
 
 
 def operation_id(route: Route) -> str:

@@ -16,11 +16,14 @@ from users_server.core.interfaces import ExternalInput, Transport
 from users_server.core.messages import ANONYMOUS, DEFAULT_APP, JSON, Gap, Identity, PresenceChange
 from users_server.core.node import Node
 from users_server.errors import Disconnect
+from users_server.protocols.http import HTTPService, HTTPTable
 from users_server.protocols.messages import MessageTable
 from users_server.schemas.settings import Section
 from users_server.services.apps import AppService
 from users_server.services.credentials import ReadsHeaders
+from users_server.services.idempotency import IdempotentRequests
 from users_server.services.identity import IdentityService
+from users_server.services.publishing import PublishingService
 
 
 class Direction(enum.Enum):
@@ -169,6 +172,10 @@ class WireProtocol(Protocol):
         """
 
     @property
+    def subprotocol(self) -> str:
+        """The WebSocket subprotocol (RFC 6455, 1.9) that is confirmed to clients which offer it; empty for none."""
+
+    @property
     def refusal_status(self) -> int | None:
         """The HTTP status of a refused handshake; :obj:`None`: it is completed, and closed with a code and a reason."""
 
@@ -224,6 +231,7 @@ class BuiltProtocol:
 
     mounts: Sequence[Mount]
     parts: Sequence[Part] = ()
+    http: HTTPService | None = None
 
 
 class PostsJSON(Protocol):
@@ -240,6 +248,27 @@ class PostsJSON(Protocol):
         """
 
 
+class Webhooks(Protocol):
+    """Calls of the endpoints of apps: each is made at least once, and those of one queue in their order."""
+
+    def announce(
+        self, app: App, queue: str, now: Mapping[str, JSON] | None, at_end: Mapping[str, JSON] | None
+    ) -> Awaitable[str | None]:
+        """
+        Owe the app's endpoint ``now``, and ``at_end`` when :meth:`end` is called or this process dies; both are bodies.
+
+        When awaiting returns, both outlive the process. The result is what :meth:`end` and :meth:`retract` are given;
+        :obj:`None` if the app has no endpoint, so that nothing is owed. Awaiting raises :class:`StoreUnavailable` and
+        :class:`Overloaded`; nothing is owed then.
+        """
+
+    def end(self, announcement: str) -> None:
+        """What was announced is over. Never waits nor raises, and is not lost while the store is away. Idempotent."""
+
+    def retract(self, announcement: str) -> None:
+        """What was announced did not happen. As :meth:`end`; the receiver hears nothing, or of begin and end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Foundation:
     """
@@ -254,11 +283,14 @@ class Foundation:
     node: Node
     clock: Clock
     apps: AppService
+    publishing: PublishingService
+    idempotency: IdempotentRequests
     identities: IdentityService
     http: PostsJSON
     approves_origin: Callable[[App, str | None], bool]
     open_input: Callable[[str], ExternalInput]
     messages_per_second: float
+    webhooks: Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +320,7 @@ class ProtocolFolder:
         build: From settings; :obj:`None` if they turn the protocol off. Raises :class:`ConfigError`.
         mount_points: Where ``build`` mounts it, from settings: known before anything is built. None if it is off.
         messages: What is said, for the definitions.
+        http: What is answered beside that; :obj:`None` for nothing.
     """
 
     name: str
@@ -296,3 +329,4 @@ class ProtocolFolder:
     build: Callable[[Any, Foundation], BuiltProtocol | None]
     mount_points: Callable[[Any], Sequence[MountPoint]]
     messages: MessageTable
+    http: HTTPTable | None = None

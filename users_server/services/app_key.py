@@ -18,12 +18,25 @@ def app_key_of(headers: ReadsHeaders, app_id: str) -> str | None:
     key = headers.get(APP_KEY_HEADER)
     if key is not None:
         return key
+    sent = basic_credentials(headers)
+    if sent is None:
+        return None
+    named, key = sent
+    return key if named == app_id else _NOBODYS
+
+
+def basic_credentials(headers: ReadsHeaders) -> tuple[str, str] | None:
+    """
+    The name and the password of HTTP Basic; :obj:`None` if nothing of that kind was sent.
+
+    Both are empty for what has not the form.
+    """
     scheme, _, encoded = (headers.get("authorization") or "").partition(" ")
     if scheme.lower() != "basic":
         return None
     try:
         text = base64.b64decode(encoded.strip(), validate=True).decode()
     except (binascii.Error, ValueError):
-        return _NOBODYS
-    named, _, key = text.partition(":")
-    return key if named == app_id else _NOBODYS
+        return "", _NOBODYS
+    name, _, password = text.partition(":")
+    return name, password

@@ -6,6 +6,7 @@ Rule: everything of a request is checked before anything of it is published.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,13 +19,16 @@ from users_server.core.channels import ChannelLimits, ChannelRule, ChannelRules,
 from users_server.core.messages import (
     JSON,
     HistoryPage,
+    Member,
     PresenceState,
     StreamPosition,
 )
+from users_server.core.surveys import ChannelSurvey
 from users_server.errors import InvalidValue, PayloadTooLarge, PermissionDenied, UsersServerError
 
 MAX_EVENT_LENGTH = 200
 MAX_ID_LENGTH = 200
+MAX_USER_ID_LENGTH = 255
 MAX_PUBLICATIONS = 1000
 """Of one request: a publication is handed over without a pause, and the others must have their turn."""
 
@@ -44,7 +48,10 @@ class ChannelNode(Protocol):
         *,
         to_user: str | None = None,
         except_connection: str | None = None,
+        is_counted: bool = False,
     ) -> Awaitable[StreamPosition | None]: ...
+
+    def count_publications(self, app: str, count: int) -> None: ...
 
     async def history(
         self, app: str, channel: str, *, since: StreamPosition | None = None, limit: int | None = None
@@ -53,6 +60,14 @@ class ChannelNode(Protocol):
     async def members(self, app: str, channel: str) -> PresenceState: ...
 
     def subscriber_count(self, app: str, channel: str) -> int: ...
+
+    async def survey_channels(
+        self, app: str, *, prefix: str = "", after: str = "", limit: int = 100
+    ) -> ChannelSurvey: ...
+
+    async def survey_channel(self, app: str, channel: str) -> ChannelSurvey: ...
+
+    def disconnect_user(self, app: str, user_id: str) -> Awaitable[None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +114,22 @@ class ChannelState:
     users: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """
+    Who is in a channel, on all nodes.
+
+    Attributes:
+        subscribers: Connections.
+        members: Those that are listed.
+        is_complete: Whether ``subscribers`` counts those of every node.
+    """
+
+    subscribers: int
+    members: Sequence[Member]
+    is_complete: bool
+
+
 class PublishingService:
     """What can be done with the channels of an app by somebody whom :class:`AppService` has admitted to it."""
 
@@ -107,17 +138,23 @@ class PublishingService:
         self._rules = rules
         self._limits = limits
 
-    async def publish(self, app: App, events: Sequence[ChannelEvent]) -> list[list[Published]]:
+    async def publish(
+        self, app: App, events: Sequence[ChannelEvent], *, is_whole: bool = False
+    ) -> list[list[Published]]:
         """
         Publish in the order of ``events``, and of the channels of each; where each of them stands now.
 
         Delivery is at most once. If a limit refuses one, those before it are published and none behind it. If the
         broker fails, nobody knows of the others.
 
+        Args:
+            is_whole: A limit refuses all or none.
+
         Raises:
             PermissionDenied: For a channel of the server's own, or an app that is turned off. Nothing was published,
                 nor for the next two.
-            InvalidValue: For the name of a channel or an event, or data that is no JSON.
+            InvalidValue: For the name of a channel or an event, or data that is no JSON; with ``is_whole`` also for
+                more than the app may ever publish at once.
             PayloadTooLarge: If data is longer than the app, or the server, allows.
             LimitExceeded: If the app publishes too much.
             BrokerUnavailable, Overloaded: As :meth:`Node.publish` does.
@@ -125,7 +162,9 @@ class PublishingService:
         self._check(app, events)
         published: list[list[Published]] = [[] for _ in events]
         failure: UsersServerError | None = None
-        for index, channel, result in list(self._hand_over_all(app, events)):
+        if is_whole:
+            self._node.count_publications(app.id, sum(len(event.channels) for event in events))
+        for index, channel, result in list(self._hand_over_all(app, events, is_counted=is_whole)):
             try:
                 published[index].append(Published(channel, await result))
             except UsersServerError as error:
@@ -171,8 +210,43 @@ class PublishingService:
             users=len({member.user_id for member in presence.members}) if presence else None,
         )
 
+    async def list_occupied(self, app: App, *, prefix: str, after: str, limit: int) -> ChannelSurvey:
+        """
+        As :meth:`Node.survey_channels`. It costs what a publication costs, and counts as one.
+
+        Raises:
+            LimitExceeded: If the app has used up its publications a second.
+            BrokerUnavailable, Overloaded: As :meth:`Node.survey_channels` does.
+        """
+        self._node.count_publications(app.id, 1)
+        return await self._node.survey_channels(app.id, prefix=prefix, after=after, limit=limit)
+
+    async def occupancy(self, app: App, channel: str) -> Occupancy:
+        """Who is in one channel. Counts as one publication; raises as :meth:`list_occupied` and :meth:`history` do."""
+        self._check_channel(app, channel)
+        self._node.count_publications(app.id, 1)
+        survey, presence = await asyncio.gather(
+            self._node.survey_channel(app.id, channel), self._node.members(app.id, channel)
+        )
+        subscribers = sum(count for name, count in survey.channels if name == channel)
+        return Occupancy(subscribers, presence.members, survey.is_complete)
+
+    async def disconnect_user(self, app: App, user_id: str) -> None:
+        """
+        Close the connections of a user of the app, on all nodes. Counts as one publication.
+
+        Raises:
+            InvalidValue: For what can be nobody's id.
+            LimitExceeded: If the app has used up its publications a second.
+            BrokerUnavailable, Overloaded: If the other nodes cannot be told.
+        """
+        if not 1 <= len(user_id) <= MAX_USER_ID_LENGTH:
+            raise InvalidValue(f"The id of a user has 1 to {MAX_USER_ID_LENGTH} characters")
+        self._node.count_publications(app.id, 1)
+        await self._node.disconnect_user(app.id, user_id)
+
     def _hand_over_all(
-        self, app: App, events: Sequence[ChannelEvent]
+        self, app: App, events: Sequence[ChannelEvent], *, is_counted: bool
     ) -> Iterator[tuple[int, str, Awaitable[StreamPosition | None]]]:
         """Up to the first that is refused at once, so that a broker can send them together."""
         for index, event in enumerate(events):
@@ -184,6 +258,7 @@ class PublishingService:
                     event.data,
                     to_user=event.to_user,
                     except_connection=event.except_connection,
+                    is_counted=is_counted,
                 )
                 yield index, channel, result
                 if isinstance(result, Refused):

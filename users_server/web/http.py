@@ -11,7 +11,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
@@ -24,10 +23,7 @@ from tornado.web import HTTPError, stream_request_body
 from users_server.core.apps import App
 from users_server.core.messages import ANONYMOUS, JSON, Identity
 from users_server.errors import (
-    BackendError,
-    ClientError,
     InvalidPayload,
-    LimitExceeded,
     NotFound,
     PermissionDenied,
     Unauthenticated,
@@ -41,6 +37,7 @@ from users_server.web.body import DISCARD_FACTOR, Body, check_content_type, deco
 from users_server.web.context import HttpContext
 from users_server.web.cors import cors_headers, is_foreign, preflight_headers
 from users_server.web.metrics import UNMATCHED
+from users_server.web.refusals import INTERNAL_ERROR, MethodNotAllowed, retry_headers
 from users_server.web.route import Answer, BareAnswer, Call, Redirect, Route, SessionCookie, Who
 from users_server.web.streaming import BodyStream, FileAnswer, StreamingHandler
 
@@ -71,8 +68,10 @@ STATUS: Mapping[str, int] = {
     "stale": 408,
     "server_full": 503,
     "app_gone": 404,
+    "disconnected_by_app": 403,
     "policy": 429,
     "unavailable": 503,
+    "call_failed": 503,
     "store_unavailable": 503,
     "broker_unavailable": 503,
     "overloaded": 503,
@@ -81,14 +80,6 @@ STATUS: Mapping[str, int] = {
     "startup": 500,
 }
 """From the ``reason`` of every error there is to the status of its answer."""
-
-BACKEND_RETRY_SECONDS = 5
-_INTERNAL_ERROR = "Something went wrong; it has been logged"
-
-
-class MethodNotAllowed(ClientError):
-    reason = "method_not_allowed"
-    default_message = "This method is not allowed here"
 
 
 @stream_request_body
@@ -289,10 +280,7 @@ class ResourceHandler(StreamingHandler):
             self.set_header("WWW-Authenticate", "Bearer")
         if isinstance(error, MethodNotAllowed):
             self.set_header("Allow", ", ".join(self._allowed_methods()))
-        if isinstance(error, BackendError):
-            self.set_header("Retry-After", str(BACKEND_RETRY_SECONDS))
-        if isinstance(error, LimitExceeded) and error.retry_after_seconds is not None:
-            self.set_header("Retry-After", str(max(1, math.ceil(error.retry_after_seconds))))
+        self._set_headers(retry_headers(error))
         self._write_object(STATUS[error.reason], fields | dict(self._route.failure if self._route else {}))
 
     def write_error(self, status_code: int, **_kwargs: Any) -> None:
@@ -300,7 +288,7 @@ class ResourceHandler(StreamingHandler):
         if status_code == HTTPStatus.METHOD_NOT_ALLOWED and self._routes:
             self._refuse(MethodNotAllowed())
             return
-        message = _INTERNAL_ERROR if status_code >= 500 else HTTPStatus(status_code).phrase
+        message = INTERNAL_ERROR if status_code >= 500 else HTTPStatus(status_code).phrase
         failure = self._route.failure if self._route else {}
         self._write_object(status_code, {"message": message, "error": True, **failure})
 

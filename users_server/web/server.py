@@ -7,7 +7,7 @@ import errno
 import itertools
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -52,13 +52,15 @@ class _Place:
     """
     One port. ``setting`` names it in the configuration; without ``paths`` it serves no sockets.
 
-    ``is_main`` is the port of the WebSocket API, and of every protocol without a port of its own.
+    ``application`` answers what is no handshake, if anything does. ``is_main`` is the port of the WebSocket API, and of
+    every protocol without a port of its own; ``is_http`` is ``http.port``.
     """
 
     port: int
     setting: str
     paths: PathTable | None
-    serves_http: bool = False
+    application: Application | None = None
+    is_http: bool = False
     is_main: bool = False
 
 
@@ -103,6 +105,10 @@ class WebServer:
 
     All have the same certificate and the same limits. :meth:`start` raises :class:`StartupError` if a port is taken,
     two of ``mounts`` want one path, or a certificate cannot be loaded.
+
+    Args:
+        application: Of ``http.port``.
+        own_applications: What the ports of protocols answer beside handshakes, by port.
     """
 
     def __init__(
@@ -112,11 +118,13 @@ class WebServer:
         mounts: Sequence[Mount],
         application: Application,
         requests: OpenRequests,
+        own_applications: Mapping[int, Application] | None = None,
     ) -> None:
         self._settings = settings
         self._entrance = entrance
         self._mounts = mounts
         self._application = application
+        self._own_applications = own_applications or {}
         self._requests = requests
         self._direct_doors: list[DirectDoor] = []
         self._listeners: list[Listener] = []
@@ -137,7 +145,7 @@ class WebServer:
             _close(itertools.chain.from_iterable(bound))
             raise
         for place, sockets in zip(places, bound, strict=True):
-            if place.serves_http:
+            if place.is_http:
                 self.http_port = _port_of(sockets)
             if place.is_main:
                 self.websocket_port = _port_of(sockets)
@@ -154,22 +162,23 @@ class WebServer:
             by_port.setdefault(0 if is_main else mount.port, []).append(mount)
         main = PathTable(by_port.pop(0, ()))
         if http_port == main_port != 0:
-            places = [_Place(http_port, "http.port", main, serves_http=True, is_main=True)]
+            places = [_Place(http_port, "http.port", main, self._application, is_http=True, is_main=True)]
         else:
             places = [
-                _Place(http_port, "http.port", None, serves_http=True),
+                _Place(http_port, "http.port", None, self._application, is_http=True),
                 _Place(main_port, "websocket.port", main, is_main=True),
             ]
         for port, mounts in by_port.items():
             name = mounts[0].protocol.name
             if port == http_port:
                 raise StartupError(f"{name}: port {port} is http.port. Give {name} another port in the configuration")
-            places.append(_Place(port, f"protocols.{name}.port", PathTable(mounts)))
+            application = self._own_applications.get(port)
+            places.append(_Place(port, f"protocols.{name}.port", PathTable(mounts), application))
         return places
 
     def _listen(self, place: _Place, sockets: Sequence[socket.socket], ssl_context: ssl.SSLContext | None) -> None:
         websocket = self._settings.websocket
-        if place.serves_http or ssl_context is not None:
+        if place.application is not None or ssl_context is not None:
             serve = self._front_door(place, ssl_context).serve
         else:
             door = DirectDoor(
@@ -182,10 +191,10 @@ class WebServer:
         self._listeners.append(Listener(sockets, serve, max_waiting=websocket.max_handshakes))
 
     def _front_door(self, place: _Place, ssl_context: ssl.SSLContext | None) -> FrontDoor:
-        http, websocket, serves_http = self._settings.http, self._settings.websocket, place.serves_http
+        http, websocket, serves_http = self._settings.http, self._settings.websocket, place.application is not None
         reception = Reception(
             self._entrance.at(place.paths or PathTable()),
-            self._application,
+            place.application or self._application,
             self._requests.begin,
             serves_sockets=place.paths is not None,
             serves_http=serves_http,

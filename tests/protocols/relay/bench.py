@@ -27,7 +27,9 @@ from users_server.protocols.relay import PROTOCOL
 from users_server.protocols.relay.settings import RelaySettings
 from users_server.services.app_origins import AppOrigins
 from users_server.services.apps import AppDraft, AppService, SecretSealer
+from users_server.services.idempotency import IdempotentRequests
 from users_server.services.origins import OriginPolicy
+from users_server.services.publishing import PublishingService
 from users_server.services.settings import AppSettings
 from users_server.web.outgoing import JSONPoster
 
@@ -183,11 +185,14 @@ class Bench:
             node=self.node,
             clock=self.clock,
             apps=self.apps,
+            publishing=PublishingService(self.node, self.node.rules, self.node.limits),
+            idempotency=IdempotentRequests(self.store, self.clock),
             identities=None,  # type: ignore[arg-type]  # the relay has no business with accounts
             http=self.poster,
             approves_origin=origins.approves,
             open_input=self._open_input,
             messages_per_second=self._limit,
+            webhooks=None,  # type: ignore[arg-type]  # nor with web hooks
         )
         built = PROTOCOL.build(self.settings, self.foundation)
         assert built is not None

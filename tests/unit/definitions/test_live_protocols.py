@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.protocols.jwp import bench as jwp
 from tests.protocols.relay import bench as relay
 from tests.protocols.watch import bench as watch
 from tests.unit.definitions.conftest import Checker, read
@@ -120,6 +121,45 @@ async def test_frames_of_watching(tmp_path: Path) -> None:
         bench.node.handle_gap(Gap(DEFAULT_APP, "news", TOP))
         checks.check(news.take())
     assert checks.missing == set()
+
+
+@pytest.mark.gen_test
+async def test_frames_of_phoenix_clients(tmp_path: Path) -> None:
+    checks = Watch("jwp")
+    async with jwp.Bench(tmp_path, has_history=True, max_meta_bytes=40) as bench:
+        ann = await bench.connect("ann", version=1)
+        checks.check(await ann.join(options=jwp.LISTED, meta={"name": "Ann"}))
+        bob = await bench.connect("bob", version=1)
+        last = checks.check(await bob.join(options=jwp.LISTED))[0]["payload"]["response"]["last_message_id"]
+        eve = await bench.connect("eve", version=1)
+        told = checks.check(await eve.join(options=jwp.LISTED, meta={"name": "x" * 40}))
+        assert told[-1]["payload"]["type"] == "error"
+        for payload in ({"a": 1}, [1], None, "text", {"$binary": "AQI="}):
+            await bench.push("said", payload)
+        bench.node.handle_gap(Gap(jwp.APP, "lobby", TOP))
+        bob.leave()
+        assert checks.check(ann.take())
+        late = await bench.connect("late", version=1)
+        assert len(checks.check(await late.join(last_message_id=last))) == 6
+        for refused in ({"secret": "another"}, {"last_message_id": "x"}, {"last_message_id": "e:1"}):
+            checks.check(await late.join("other", **refused))
+        topic = f"jwp:{jwp.APP}:lobby"
+        for event in ("said", "phx_leave", "phx_leave", "said"):
+            checks.check(await late.say({"topic": topic, "event": event, "payload": {}, "ref": 9}))
+        checks.check(await late.say({"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": "10"}))
+    assert checks.missing == set()
+
+
+def test_what_phoenix_clients_send_is_as_it_is_described() -> None:
+    schema = read("jwp.schema.json")
+    checker = Checker({"$defs": schema["$defs"]}, "$defs")
+    for message in (
+        {"topic": "jwp:a:b", "event": "phx_join", "payload": {"auth": "A", "data": "{}"}, "ref": "1"},
+        {"topic": "jwp:a:b", "event": "phx_join", "payload": {"auth": "A", "last_message_id": None}, "ref": 1},
+        {"topic": "jwp:a:b", "event": "phx_leave", "payload": {}, "ref": None},
+        {"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": "2"},
+    ):
+        checker.validator("ClientMessage").validate(message)
 
 
 def join(bench: watch.Bench) -> Connection:

@@ -12,9 +12,14 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.unit.definitions.conftest import Checker
 from tests.unit.definitions.values import loads, objects
+from users_server.config.protocols import PROTOCOLS
+from users_server.definitions.protocol_openapi import http_tables, template_of
+from users_server.protocols.http import HTTPRoute, HTTPTable
 from users_server.web.http import STATUS
 from users_server.web.route import ANY_TYPE, Route, Who
 from users_server.web.routes import ROUTES
+
+OF_PROTOCOLS = [(table, route) for table in http_tables(PROTOCOLS) for route in table.routes]
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def test_it_is_valid(document: dict[str, Any]) -> None:
 
 
 def test_every_route_occurs_and_nothing_else(document: dict[str, Any]) -> None:
-    assert len(list(operations(document))) == len(ROUTES)
+    assert len(list(operations(document))) == len(ROUTES) + len(OF_PROTOCOLS)
     for route in ROUTES:
         operation = operation_of(document, route)
         assert operation["summary"] == route.summary
@@ -84,6 +89,29 @@ def test_a_route_is_told_as_the_table_has_it(document: dict[str, Any], route: Ro
     )
 
 
+@pytest.mark.parametrize(("table", "route"), OF_PROTOCOLS, ids=lambda row: getattr(row, "path", ""))
+def test_a_route_of_a_protocol_is_told_as_its_table_has_it(
+    document: dict[str, Any], table: HTTPTable, route: HTTPRoute
+) -> None:
+    item = document["paths"][template_of(route.path)]
+    operation = item[route.method.lower()]
+    assert [server["url"] for server in item["servers"]] == ["http://{host}"]
+    assert (operation["summary"], operation["tags"], operation["x-protocol"]) == (route.summary, [table.tag], table.tag)
+    parameters = {(parameter["in"], parameter["name"]) for parameter in operation.get("parameters", [])}
+    assert {name for place, name in parameters if place == "path"} == set(route.parameters)
+    assert {name for place, name in parameters if place == "query"} == set(route.query().fields if route.query else ())
+    assert ("requestBody" in operation) == (route.request is not None)
+    assert {int(status) for status in operation["responses"]} == {route.status, *route.refusals}
+    assert {400, 401, 500, 503} <= set(route.refusals)
+    answer = operation["responses"][str(route.status)]["content"]["application/json"]["schema"]
+    assert answer == {"$ref": f"#/components/schemas/{route.answer.__name__}"}
+    for status in route.refusals:
+        refusal = operation["responses"][str(status)]["content"]["application/json"]["schema"]
+        assert refusal == {"$ref": f"#/components/schemas/{table.refusal.__name__}"}
+    assert operation["security"] == [{table.security: []}]
+    assert table.security in document["components"]["securitySchemes"]
+
+
 def test_every_parameter_of_a_path_is_described(document: dict[str, Any]) -> None:
     for _, path, operation in operations(document):
         for parameter in operation.get("parameters", []):
@@ -111,7 +139,8 @@ def test_what_the_checks_of_services_ask_for_is_said(document: dict[str, Any]) -
     assert schemas["EmailChangeInput"]["required"] == ["email"], "admins need no password"
     assert schemas["PublishInput"]["oneOf"] == [{"required": ["channel"]}, {"required": ["channels"]}]
     for method, path, operation in operations(document):
-        assert method == "GET" or {"413", "415"} <= set(operation["responses"]), path
+        needed = {"413"} if "x-protocol" in operation else {"413", "415"}
+        assert method == "GET" or needed <= set(operation["responses"]), path
 
 
 def test_several_events_may_be_sent_at_once(document: dict[str, Any]) -> None:
@@ -119,7 +148,11 @@ def test_several_events_may_be_sent_at_once(document: dict[str, Any]) -> None:
     assert [alternative.get("maxItems") for alternative in body["oneOf"]] == [None, 100]
 
 
-REQUESTS = {route.request.__name__: route.request for route in ROUTES if route.request is not None}
+REQUESTS = {
+    route.request.__name__: route.request
+    for route in (*ROUTES, *(route for _, route in OF_PROTOCOLS))
+    if route.request is not None
+}
 
 
 @pytest.mark.parametrize("name", REQUESTS)

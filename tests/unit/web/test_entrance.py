@@ -51,6 +51,7 @@ class Scripted:
     admission: Any = field(default_factory=Admission)
     opening: Exception | None = None
     refusal_status: int | None = None
+    subprotocol: str = ""
     is_slow: bool = False
     visits: list[Visit] = field(default_factory=list)
     peers: list[Peer] = field(default_factory=list)

@@ -21,6 +21,7 @@ class RelayProtocol:
     """One channel a connection, which its token names (relay.md). :class:`users_server.protocols.base.WireProtocol`."""
 
     name = NAME
+    subprotocol = ""
     refusal_status: int | None = None
 
     def __init__(self, settings: RelaySettings, kinds: Kinds, foundation: Foundation) -> None:

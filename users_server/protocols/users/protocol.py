@@ -28,6 +28,7 @@ class UsersProtocol:
     """
 
     name = NAME
+    subprotocol = ""
     refusal_status = None
 
     def __init__(

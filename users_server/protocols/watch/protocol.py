@@ -21,6 +21,7 @@ class WatchProtocol:
     """What is published in an app, as JSON (docs/watch.md). :class:`users_server.protocols.base.WireProtocol`."""
 
     name = NAME
+    subprotocol = ""
     refusal_status: int | None = None
 
     def __init__(

@@ -13,6 +13,7 @@ from tornado.routing import URLSpec
 
 from users_server.web.context import HttpContext
 from users_server.web.http import NotFoundHandler, ResourceHandler
+from users_server.web.paths import fixed_paths_first, pattern_of
 from users_server.web.route import Route, Who
 from users_server.web.routes.apps import APPS, CHANNELS
 from users_server.web.routes.authentication import AUTHENTICATION
@@ -54,7 +55,9 @@ def build_http_routes(context: HttpContext, routes: Iterable[Route] = ROUTES) ->
             ResourceHandler,
             {"context": context, "routes": methods_at(path, table)},
         )
-        for path, is_operation in sorted({(route.path, route.is_operation) for route in table}, key=_fixed_paths_first)
+        for path, is_operation in sorted(
+            {(route.path, route.is_operation) for route in table}, key=lambda key: fixed_paths_first(key[0])
+        )
     ]
     return [*specs, URLSpec(".*", NotFoundHandler, {"context": context})]
 
@@ -75,18 +78,6 @@ def methods_at(path: str, table: Iterable[Route]) -> dict[str, tuple[Route, Mapp
     return methods
 
 
-def pattern_of(path: str) -> str:
-    """A regular expression with one named group for each parameter of the template ``path``."""
-    segments = (
-        f"(?P<{segment[1:]}>[^/]+)" if segment.startswith(":") else re.escape(segment) for segment in path.split("/")
-    )
-    return "/".join(segments)
-
-
 def normalise_prefix(prefix: str) -> str:
     """With a slash before and none behind; empty stays empty."""
     return "/" + prefix.strip("/") if prefix.strip("/") else ""
-
-
-def _fixed_paths_first(key: tuple[str, bool]) -> list[tuple[bool, str]]:
-    return [(segment.startswith(":"), segment) for segment in key[0].split("/")]

@@ -13,6 +13,7 @@ class ConformanceProtocol:
     """Sends every message back as it came. :class:`users_server.protocols.base.WireProtocol`."""
 
     name = "conformance"
+    subprotocol = ""
     refusal_status = None
 
     def admit(self, visit: Visit) -> Admission:

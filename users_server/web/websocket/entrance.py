@@ -69,7 +69,9 @@ class Entrance:
         if found is None:
             raise HandshakeRefused(404, "No WebSocket is served at this path")
         protocol, parameters = found
-        handshake = answer_handshake(method, headers, offers_deflate=self.offers_deflate)
+        handshake = answer_handshake(
+            method, headers, offers_deflate=self.offers_deflate, subprotocol=protocol.subprotocol
+        )
         if not self.is_open():
             raise HandshakeRefused(503, "The server is shutting down", RETRY_AFTER)
         return Examined(protocol, handshake, Visit(parameters, query, headers, address))

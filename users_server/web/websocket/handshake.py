@@ -31,9 +31,9 @@ class Handshake:
     accepts_deflate: bool
 
 
-def answer_handshake(method: str, headers: ReadsHeaders, *, offers_deflate: bool) -> Handshake:
+def answer_handshake(method: str, headers: ReadsHeaders, *, offers_deflate: bool, subprotocol: str = "") -> Handshake:
     """
-    Check the request and make the answer.
+    Check the request and make the answer. ``subprotocol`` is confirmed if the client offers it.
 
     Raises:
         HandshakeRefused: 405, 426 or 400, with what the client should have sent.
@@ -54,10 +54,12 @@ def answer_handshake(method: str, headers: ReadsHeaders, *, offers_deflate: bool
     if not _is_key(key):
         raise HandshakeRefused(400, "Sec-WebSocket-Key must be 16 bytes in base64")
     accepts_deflate = offers_deflate and _offers_deflate(headers.get("sec-websocket-extensions") or "")
+    speaks = subprotocol and _offers(headers.get("sec-websocket-protocol"), subprotocol)
     digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
     greeting = (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
         + binascii.b2a_base64(digest, newline=False)
+        + (f"\r\nSec-WebSocket-Protocol: {subprotocol}".encode() if speaks else b"")
         + (f"\r\nSec-WebSocket-Extensions: {_DEFLATE_ANSWER}".encode() if accepts_deflate else b"")
         + b"\r\n\r\n"
     )
@@ -69,6 +71,10 @@ def _asks_for_upgrade(connection: str | None) -> bool:
         return False
     value = connection.lower()
     return value == "upgrade" or "upgrade" in (token.strip() for token in value.split(","))
+
+
+def _offers(subprotocols: str | None, wanted: str) -> bool:
+    return subprotocols is not None and wanted in (offer.strip() for offer in subprotocols.split(","))
 
 
 def _is_key(key: str) -> bool:
