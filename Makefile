@@ -39,7 +39,7 @@ help:
 	@echo "make test          install what the tests need and run all of them"
 	@echo "make check         ruff, mypy --strict, import-linter, and whether definitions/ is up to date"
 	@echo "make definitions   write definitions/ anew from the schemas and the event table"
-	@echo "make bench         measure against other servers, and clusters (benchmarks/README.md); with ARGS the first alone"
+	@echo "make bench         measure against other servers, and parts of this one (benchmarks/README.md); with ARGS the first alone"
 	@echo "make bench-smoke   see whether the benchmarks work, in one or two minutes"
 	@echo "make clean         remove environments, caches and build output; config.json and users.db stay"
 
@@ -62,6 +62,8 @@ definitions: $(VENV)/.installed-check
 
 bench bench-smoke: $(BENCH_VENV)/.installed $(if $(NPM),benchmarks/node_modules/.installed)
 	@$(BENCH_VENV)/bin/python benchmarks/run.py $(MODE) $(if $(NPM),,--skip-missing) $(ARGS)
+	$(if $(ARGS),,@$(BENCH_VENV)/bin/python benchmarks/phoenix.py $(MODE))
+	$(if $(ARGS),,@$(BENCH_VENV)/bin/python benchmarks/webhooks.py $(MODE))
 	$(if $(ARGS),,@$(if $(REDIS),$(BENCH_VENV)/bin/python benchmarks/cluster.py $(MODE),echo "redis-server is not installed: clusters are not measured"))
 
 bench-smoke: MODE := --smoke

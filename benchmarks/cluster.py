@@ -14,12 +14,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from harness import machine
 from harness.cluster_report import ONE, ONE_OVER_REDIS, SERVER, TWO, ClusterReport
@@ -34,14 +32,14 @@ from harness.nodes import (
     running_redis,
 )
 from harness.report import Record
+from harness.runs import Run
 from harness.servers import HERE, BenchmarkError
-from harness.traffic import Place, Sample, Traffic
+from harness.traffic import Place
 
 PARTS = ("crossing", "scaling", "channels", "sockets")
 FLIGHTS = ((1, 1), (16, 1), (16, 16))
 """Events in flight, and how many clients publish them in turn."""
 SPARE_DESCRIPTORS = 300
-WARM_SHARE = 0.25
 NODE_SECONDS = 240.0
 
 FULL = {"rounds": 5, "secs": 1.0}
@@ -119,7 +117,7 @@ class Bench:
         """Nodes on one core, Redis and the clients on the other."""
         nodes_core, other_core = machine.usable_core(0), machine.usable_core(1)
         with (
-            pinned(other_core),
+            machine.pinned(other_core),
             running_redis(other_core) as redis,
             running_nodes(self._options.python, [nodes_core], None) as alone,
             running_nodes(self._options.python, [nodes_core] * 2, redis) as joined,
@@ -144,7 +142,7 @@ class Bench:
         """
         nodes_core, other_core = machine.usable_core(0), machine.usable_core(1)
         with (
-            pinned(other_core),
+            machine.pinned(other_core),
             running_redis(other_core) as redis,
             running_nodes(self._options.python, [nodes_core], None) as alone,
             running_nodes(self._options.python, [nodes_core] * 2, redis) as joined,
@@ -172,7 +170,7 @@ class Bench:
         """As many channels of a real server as there are descriptors for."""
         nodes_core, other_core = machine.usable_core(0), machine.usable_core(1)
         with (
-            pinned(other_core),
+            machine.pinned(other_core),
             running_redis(other_core) as redis,
             running_nodes(self._options.python, [nodes_core], redis) as cluster,
         ):
@@ -227,73 +225,6 @@ class Bench:
             return {**head, **asyncio.run(run.figures(self._options.secs)), "load": os.getloadavg()[0]}
         except (BenchmarkError, OSError) as error:  # a TimeoutError is an OSError
             return {**head, "error": str(error) or type(error).__name__}
-
-
-@dataclass(frozen=True)
-class Run:
-    """
-    One measurement on a running cluster.
-
-    ``homes`` are the nodes whose CPU counts. Clients at ``beside`` are connected, and nothing is sent to them.
-    """
-
-    cluster: Cluster
-    homes: Sequence[int]
-    places: Sequence[Place]
-    message: str
-    window: int
-    publishers: int = 1
-    beside: Sequence[Place] = ()
-
-    async def figures(self, seconds: float) -> dict[str, Any]:
-        """Raises :class:`BenchmarkError` and :class:`OSError`."""
-        others = Traffic(self.beside, self.message)
-        traffic = Traffic(self.places, self.message, publishers=self.publishers)
-        try:
-            await others.open()
-            await traffic.open()
-            await traffic.run(seconds * WARM_SHARE, self.window)
-            writes, before = self._writes(), self._cpu()
-            sample = await traffic.run(seconds, self.window)
-            used = [(after - start) / 1000 for after, start in zip(self._cpu(), before, strict=True)]
-            writes = self._writes() - writes
-            self.cluster.check()
-        finally:
-            traffic.close()
-            others.close()
-        return {**self._per_event(sample, *used), "per_write": sample.deliveries / max(1, writes)}
-
-    def _per_event(self, sample: Sample, redis: float, *nodes: float) -> dict[str, Any]:
-        return {
-            "events": sample.events,
-            "seconds": sample.seconds,
-            "cpu_us": sum(nodes) / sample.events,
-            "nodes_us": [used / sample.events for used in nodes],
-            "busiest_us": max(nodes) / sample.events,
-            "redis_us": redis / sample.events,
-            "per_cpu_second": sample.deliveries / max(nodes) * 1e6,
-        }
-
-    def _writes(self) -> int:
-        return sum(self.cluster.nodes[home].writes() for home in self.homes)
-
-    def _cpu(self) -> list[int]:
-        """Of Redis and of each node; nothing is in flight now."""
-        redis = self.cluster.redis
-        nodes = [self.cluster.nodes[home].cpu_nanoseconds() for home in self.homes]
-        return [redis.cpu_nanoseconds() if redis else 0, *nodes]
-
-
-@contextmanager
-def pinned(core: int | None) -> Iterator[None]:
-    """This process runs on ``core`` alone meanwhile."""
-    before = os.sched_getaffinity(0)
-    if core is not None:
-        os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def tell(record: Record, rounds: int) -> None:

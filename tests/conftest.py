@@ -12,6 +12,7 @@ from tornado.platform.asyncio import AsyncIOLoop
 
 from tests.launcher import Certificate, Launcher, make_certificate
 from tests.server_process import ServerProcess
+from tests.wire.node_client import find_node
 
 
 @pytest.fixture
@@ -27,6 +28,12 @@ def io_loop() -> Iterator[IOLoop]:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node, with the packages of tests/wire/node."""
+    return find_node()
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,8 @@ import platform
 import resource
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -20,6 +22,18 @@ def raise_descriptor_limit() -> int:
 def usable_core(core: int) -> int | None:
     """``core`` if this process may run on it; else None, which means: not pinned."""
     return core if core in os.sched_getaffinity(0) else None
+
+
+@contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """This process runs on ``core`` alone meanwhile."""
+    before = os.sched_getaffinity(0)
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def process_ids(pid: int) -> list[int]:

@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from harness.machine import cpu_nanoseconds, process_ids
 from harness.servers import HERE, START_SECONDS, BenchmarkError, free_ports, stop
@@ -28,6 +29,9 @@ ADMIN = {"username": "bench", "email": "bench@example.com", "password": "the pas
 RELAY_SECRET = "a secret of the benchmark, longer than 32 bytes"
 KEPT = "kept"
 """The kind of relay channels that have a history."""
+
+PHOENIX_SECONDS = 45
+"""How long a socket token of a Phoenix client holds; a server takes no more than 60."""
 
 SOCKET_MESSAGE = f'{{"eventType":10,"broadcast":true,"message":"{MARK.decode()}"}}'
 RELAY_MESSAGE = f'{{"data":{{"text":"{MARK.decode()}"}}}}'
@@ -85,6 +89,17 @@ class Cluster:
         query = f"token={relay_token(channel, secret)}&recover=1"
         return Place(self.nodes[node].port, f"{path}?{query}", b'"type":"subscribed"')
 
+    def phoenix(self, node: int, channel: str, app: str, secret: str, *, wire_format: str = "2.0.0") -> Place:
+        """A Phoenix client in one channel of ``app``. It is let in for less than a minute from now."""
+        signed = f"bench:{int(time.time()) + PHOENIX_SECONDS}"
+        query = {"app_id": app, "auth": f"{signed}:{_signature(signed, secret)}", "vsn": wire_format}
+        topic, join = f"jwp:{app}:{channel}", {"auth": _signature(f"bench:{channel}", secret)}
+        message: Any = ["1", "1", topic, "phx_join", join]
+        if wire_format < "2":
+            message = {"topic": topic, "event": "phx_join", "payload": join, "ref": "1"}
+        path = f"/socket/websocket?{urlencode(query)}"
+        return Place(self.nodes[node].port, path, b'"status":"ok"', json.dumps(message))
+
     def check(self) -> None:
         """Raise :class:`BenchmarkError` if something of it has ended."""
         for process in (*self.nodes, *([self.redis] if self.redis else [])):
@@ -124,6 +139,10 @@ def relay_token(channel: str, secret: str) -> str:
     claims = {"id": 1, "name": "bench", "channel": channel, "iat": now, "exp": now + 86_400}
     signed = b".".join(_part(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
     return b".".join((signed, _part(hmac.digest(secret.encode(), signed, hashlib.sha256)))).decode()
+
+
+def _signature(text: str, secret: str) -> str:
+    return hmac.digest(secret.encode(), text.encode(), hashlib.sha256).hex().upper()
 
 
 def _part(data: bytes) -> bytes:

@@ -30,11 +30,12 @@ DRAIN_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where one client connects, and what it is sent before its first event, if anything."""
+    """Where one client connects, what it says then, and what it is sent before its first event, if anything."""
 
     port: int
     path: str = "/"
     greeting: bytes = b""
+    hello: str = ""
 
 
 class Client(asyncio.Protocol):
@@ -46,6 +47,7 @@ class Client(asyncio.Protocol):
         self._place = place
         self._traffic = traffic
         self._tail = b""
+        self._has_said_hello = not place.hello
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -81,6 +83,9 @@ class Client(asyncio.Protocol):
         head, end, rest = data.partition(b"\r\n\r\n")
         if end and _ANSWER not in head:
             self.opened.set_exception(ConnectionError(f"handshake refused: {data[:200]!r}"))
+        elif end and not self._has_said_hello:
+            self._has_said_hello = True
+            self._transport.write(frame_of(self._place.hello))
         elif end and self._place.greeting in rest:
             self._tail = b""
             self.opened.set_result(None)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.mongodb_server import MongoServer, find_own_mongodb
+from tests.s3_server import S3Server
 from tests.server_process import ServerProcess
 
 
@@ -18,6 +19,15 @@ def mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
     found.start()
     yield found
     found.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 that tests leave alone."""
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "mongodb"])

@@ -8,7 +8,7 @@ import queue
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,23 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chro
 PATIENCE_SECONDS = 60.0
 
 
-class Site:
-    """A web server with one page; what the page posts to ``/report`` comes out of :meth:`read`."""
+Content = Callable[[], bytes]
 
-    def __init__(self, html: str) -> None:
+
+class Site:
+    """
+    A web server with one page; what the page posts to ``/report`` comes out of :meth:`read`.
+
+    ``files`` are what it has beside the page, by path: each is made when it is asked for.
+    """
+
+    def __init__(self, html: str, files: Mapping[str, Content]) -> None:
         reports: queue.Queue[dict[str, Any]] = queue.Queue()
         page = html.encode()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self._answer(page)
+                self._answer(files[self.path]() if self.path in files else page)
 
             def do_POST(self) -> None:
                 reports.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -63,12 +70,12 @@ class Site:
 
 
 @contextmanager
-def browsing(html: str, profile: Path) -> Iterator[Callable[[str], Site]]:
+def browsing(html: str, profile: Path, files: Mapping[str, Content] | None = None) -> Iterator[Callable[[str], Site]]:
     """Opens a page of ``html`` under a host name; the browser makes an origin of that. Skips where there is none."""
     browser = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if browser is None:
         pytest.skip("no Chromium is installed")
-    site = Site(html)
+    site = Site(html, files or {})
     processes = []
 
     def open_page(host: str) -> Site:
@@ -78,8 +85,10 @@ def browsing(html: str, profile: Path) -> Iterator[Callable[[str], Site]]:
         processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         return site
 
-    yield open_page
-    for process in processes:
-        process.terminate()
-        process.wait(PATIENCE_SECONDS)
-    site.close()
+    try:
+        yield open_page
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait(PATIENCE_SECONDS)
+        site.close()

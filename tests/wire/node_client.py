@@ -8,16 +8,49 @@ import json
 import os
 import queue
 import re
+import shutil
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import pytest
 
 from tests.raw_client import DEFAULT_TIMEOUT_SECONDS
 
 FOLDER = Path(__file__).parent / "node"
 FIRST_WITH_WEBSOCKET = 22
+
+
+def find_node() -> str:
+    """Node, with the packages installed that package.json pins. Skips the test where there is none; on CI it fails."""
+    program, npm = shutil.which("node"), shutil.which("npm")
+    if not program or not npm:
+        _give_up("Node.js and npm are not installed")
+    assert program
+    assert npm
+    wanted = json.loads((FOLDER / "package.json").read_text(encoding="utf-8"))["devDependencies"]
+    # an alias is written npm:PACKAGE@VERSION
+    if any(_installed(name) != version.rpartition("@")[2] for name, version in wanted.items()):
+        result = subprocess.run([npm, "ci"], cwd=FOLDER, capture_output=True, text=True, timeout=300)
+        if result.returncode:
+            _give_up(f"npm ci failed: {result.stderr.strip()[-500:]}")
+    return program
+
+
+def _give_up(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _installed(name: str) -> str | None:
+    try:
+        package = (FOLDER / "node_modules" / name / "package.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return str(json.loads(package)["version"])
 
 
 @functools.cache
@@ -40,19 +73,17 @@ def environment(authority: Path | None) -> dict[str, str]:
     return {**os.environ, **({"NODE_EXTRA_CA_CERTS": str(authority)} if authority else {})}
 
 
-class NodeClient:
+class NodeProcess:
     """
-    A client made with ``library``: ``ws``, ``undici`` (a browser's WebSocket, with headers) or ``node`` (its own).
+    A script that takes JSON commands line by line and reports in the same way.
 
     Use it as a context manager.
     """
 
-    def __init__(
-        self, node: str, library: str, url: str, headers: Mapping[str, str], *, authority: Path | None = None
-    ) -> None:
+    def __init__(self, command_line: Sequence[str], *, authority: Path | None = None) -> None:
         self._reports: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._process = subprocess.Popen(
-            command(node, "client.mjs", library, url, json.dumps(dict(headers))),
+            command_line,
             env=environment(authority),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -68,10 +99,14 @@ class NodeClient:
             self._reports.put(json.loads(line))
         self._reports.put(None)
 
-    def __enter__(self) -> NodeClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End it as a crash would: its connections are cut."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.kill()
@@ -85,6 +120,27 @@ class NodeClient:
         self._process.stdin.write(json.dumps(what) + "\n")
         self._process.stdin.flush()
 
+    def read(self, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> dict[str, Any]:
+        """The next thing that was reported."""
+        try:
+            found = self._reports.get(timeout=timeout)
+        except queue.Empty:
+            raise AssertionError("the Node client reported nothing in time") from None
+        assert found is not None, "the Node client has ended"
+        return found
+
+
+class NodeClient(NodeProcess):
+    """A client of ``library``: ``ws``, ``undici`` (a browser's WebSocket, with headers) or ``node`` (its own)."""
+
+    def __init__(
+        self, node: str, library: str, url: str, headers: Mapping[str, str], *, authority: Path | None = None
+    ) -> None:
+        super().__init__(
+            command(node, "client.mjs", library, url, json.dumps(dict(headers))),
+            authority=authority,
+        )
+
     def send(self, text: str) -> None:
         self._say(send=text)
 
@@ -97,15 +153,6 @@ class NodeClient:
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake."""
         self._say(close=[code, reason])
-
-    def read(self) -> dict[str, Any]:
-        """The next thing that the library reported."""
-        try:
-            found = self._reports.get(timeout=DEFAULT_TIMEOUT_SECONDS)
-        except queue.Empty:
-            raise AssertionError("the Node client reported nothing in time") from None
-        assert found is not None, "the Node client has ended"
-        return found
 
     def wait_open(self) -> str:
         """The extensions that were agreed."""
