@@ -20,8 +20,10 @@ from users_server.core.statistics import Statistics
 from users_server.errors import Disconnect
 from users_server.protocols.users.errors import CLOSE_CODES, ERROR_CODES
 from users_server.protocols.users.events import BY_TYPE, EVENTS
+from users_server.services.webhooks import WebhookFigures
 from users_server.web.metrics import Metrics
 from users_server.web.statistics_collector import StatisticsCollector
+from users_server.web.webhook_collector import WebhookCollector
 from users_server.web.websocket.frames import CloseCode
 
 ROOT = Path(__file__).parents[2]
@@ -163,7 +165,7 @@ def settings(config: dict[str, Any], path: str = "") -> Iterator[str]:
 def test_settings_of_the_documents_exist(path: Path) -> None:
     known = set(settings(effective_config(Config())))
     sections = "|".join(name for name in known if "." not in name)
-    named = re.findall(rf"`((?:{sections})\.[A-Za-z]+)[^`.]*`", path.read_text(encoding="utf-8"))
+    named = re.findall(rf"`((?:{sections})\.[A-Za-z0-9]+)[^`.]*`", path.read_text(encoding="utf-8"))
     # a file of the same name as a section, as session.py, is no setting
     assert {name for name in named if not name.endswith((".py", ".json"))} <= known
 
@@ -172,6 +174,7 @@ def exposed_metrics() -> set[str]:
     """Every metric's name as a query has it."""
     metrics = Metrics()
     metrics.attach(StatisticsCollector(Statistics(), list, broker=lambda: asdict(RedisStatistics())))
+    metrics.attach(WebhookCollector(WebhookFigures()))
     text = metrics.render("application/openmetrics-text; version=1.0.0")[0].decode()
     families = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
     return {name + "_total" if kind == "counter" else name for name, kind in families}
