@@ -272,3 +272,18 @@ class TestGroups:
         with pytest.raises(StoreUnavailable):
             await database.read(lambda connection: connection.execute("DELETE FROM users").rowcount)
         await database.close()
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_write_that_nobody_waits_for_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Somebody else holds the file: a caller that has given up must not make the close wait for him."""
+    path = tmp_path / "held.db"
+    store = SQLiteStore(f"sqlite:///{path}", busy_timeout_seconds=60)
+    await store.open()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await store.create_user(make_user("ann"))
+        async with asyncio.timeout(10):
+            await store.close()

@@ -164,12 +164,12 @@ class AuditLog:
     async def stop(self) -> None:
         """Write what was accepted, and end. What the store does not take within seconds is lost, and that is logged."""
         task, self._task = self._task, None
-        if task is not None:
-            self._stopping.set()
-            self._has_news.set()
-            await asyncio.wait({task})
+        self._stopping.set()
+        self._has_news.set()
         try:
             async with asyncio.timeout(STOP_SECONDS):
+                if task is not None:
+                    await _ended(task)
                 await self.flush()
         except (StoreUnavailable, TimeoutError):
             log.error("audit entries are lost: the store is away", entries=len(self._waiting))  # noqa: TRY400
@@ -251,3 +251,11 @@ def _bounded(value: JSON) -> JSON:
     if isinstance(value, Sequence):
         return [_bounded(item) for item in value[:20]]
     return value
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Wait for ``task``; if this is cancelled, so is it, and it lets go of what it holds."""
+    try:
+        await asyncio.wait({task})
+    finally:
+        task.cancel()

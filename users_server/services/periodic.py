@@ -12,6 +12,10 @@ from users_server.errors import StoreUnavailable
 log = structlog.stdlib.get_logger(__name__)
 
 
+LAST_WORK_SECONDS = 0.5
+"""How long work may take that has begun when the server stops: nobody waits for it, and it is done again."""
+
+
 class PeriodicTask:
     """
     Calls ``work`` every ``interval_seconds``, on a task of its own.
@@ -33,17 +37,17 @@ class PeriodicTask:
             self._stopping.clear()
             self._task = asyncio.create_task(self._run(), name=self._name)
 
-    async def stop(self) -> None:
-        """End; what has begun is finished first. Cancelling this call cancels it where it stands."""
+    async def stop(self, patience_seconds: float = LAST_WORK_SECONDS) -> None:
+        """End; what has begun is finished within the time, or cancelled where it stands. Idempotent."""
         task, self._task = self._task, None
         if task is None:
             return
         self._stopping.set()
         try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
+            await asyncio.wait({task}, timeout=patience_seconds)
+        finally:
             task.cancel()
-            raise
+        await asyncio.wait({task})
 
     async def _run(self) -> None:
         while not self._stopping.is_set():

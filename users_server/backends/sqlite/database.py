@@ -79,7 +79,14 @@ class Database:
         queue = JobQueue(self._max_waiting)
         opened = functools.partial(connect, self._path, self._busy_timeout_seconds)
         for _ in range(workers):
-            worker = Worker(queue, opened, self._path, begin=begin, max_batch=max_batch)
+            worker = Worker(
+                queue,
+                opened,
+                self._path,
+                begin=begin,
+                max_batch=max_batch,
+                busy_timeout_seconds=self._busy_timeout_seconds,
+            )
             self._workers.append((worker, queue))
             await worker.start()
         return queue

@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from users_server.backends.sqlite.errors import unavailable
+from users_server.backends.sqlite.errors import is_busy, unavailable
 from users_server.backends.sqlite.jobs import Job, JobQueue
+
+_ATTEMPT_MS = 100
+"""How long SQLite itself waits for locks, before it is asked again whether anybody still wants them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +38,25 @@ class Worker:
         path: Names the database in messages.
         begin: The statement that opens a transaction, with the locks that the jobs need.
         max_batch: How many jobs share a transaction at most.
+        busy_timeout_seconds: How long another process may hold the locks.
     """
 
     def __init__(
-        self, queue: JobQueue, connect: Callable[[], sqlite3.Connection], path: str, *, begin: str, max_batch: int
+        self,
+        queue: JobQueue,
+        connect: Callable[[], sqlite3.Connection],
+        path: str,
+        *,
+        begin: str,
+        max_batch: int,
+        busy_timeout_seconds: float,
     ) -> None:
         self._queue = queue
         self._connect = connect
         self._path = path
         self._begin = begin
         self._max_batch = max_batch
+        self._busy_timeout_seconds = busy_timeout_seconds
 
     async def start(self) -> None:
         """Start the thread; returns when its connection is open. Raises what ``connect`` raises."""
@@ -77,7 +90,8 @@ class Worker:
 
     def _run_batch(self, connection: sqlite3.Connection, jobs: Sequence[Job]) -> list[Outcome]:
         try:
-            connection.execute(self._begin)
+            if not self._has_begun(connection, jobs):
+                return [Outcome() for _ in jobs]
             outcomes = [self._run_job(connection, job) for job in jobs]
             connection.execute("COMMIT")
         except Exception as error:
@@ -86,6 +100,27 @@ class Worker:
                     connection.execute("ROLLBACK")
             return [Outcome(error=unavailable(error, self._path)) for _ in jobs]
         return outcomes
+
+    def _has_begun(self, connection: sqlite3.Connection, jobs: Sequence[Job]) -> bool:
+        """
+        Open a transaction. False if nobody waits for the jobs any more: then the next ones need not wait for the locks.
+
+        Raises :class:`sqlite3.OperationalError` if somebody else holds the locks for too long.
+        """
+        deadline = time.monotonic() + self._busy_timeout_seconds
+        connection.execute(f"PRAGMA busy_timeout = {_ATTEMPT_MS}")
+        try:
+            while not all(job.future.cancelled() for job in jobs):
+                try:
+                    connection.execute(self._begin)
+                except sqlite3.OperationalError as error:
+                    if not is_busy(error) or time.monotonic() >= deadline:
+                        raise
+                else:
+                    return True
+            return False
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {round(self._busy_timeout_seconds * 1000)}")
 
     def _run_job(self, connection: sqlite3.Connection, job: Job) -> Outcome:
         connection.execute("SAVEPOINT job")

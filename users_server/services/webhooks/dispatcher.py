@@ -23,6 +23,7 @@ from users_server.errors import BackendError, ConfigError, NotFound, StoreUnavai
 from users_server.services.periodic import PeriodicTask
 from users_server.services.webhooks.app_work import AppWork
 from users_server.services.webhooks.calls import CallsEndpoints
+from users_server.services.webhooks.deadlines import ended_by
 from users_server.services.webhooks.delivering import Endpoint, Progress, QueueWorker
 from users_server.services.webhooks.figures import WebhookFigures
 from users_server.services.webhooks.retries import RetrySchedule
@@ -117,8 +118,8 @@ class Dispatcher:
         """Deliver what can be delivered within the time, then let go of everything. Idempotent."""
         loop = asyncio.get_running_loop()
         end = loop.time() + patience_seconds
-        await self._poller.stop()
-        while loop.time() < end and await self._has_work():
+        await ended_by(end, self._poller.stop())
+        while loop.time() < end and await self._has_work(end):
             await asyncio.wait(self._tasks, timeout=end - loop.time(), return_when=asyncio.FIRST_COMPLETED)
         self._is_running = False
         self._worker.stop()
@@ -131,11 +132,11 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _has_work(self) -> bool:
+    async def _has_work(self, deadline: float) -> bool:
         """Whether something is under way, after a last look at the store if nothing was."""
         if not self._tasks and self._is_running:
             with contextlib.suppress(StoreUnavailable):
-                await self._poll()
+                await ended_by(deadline, self._poll())
         return bool(self._tasks)
 
     def wake(self, apps: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from users_server.core.apps import App
 from users_server.core.clock import Clock
 from users_server.core.messages import JSON
 from users_server.core.outbox import Announce, Delivery, Execute, Retract
-from users_server.services.periodic import PeriodicTask
+from users_server.services.periodic import LAST_WORK_SECONDS, PeriodicTask
 from users_server.services.webhooks.calls import CallsEndpoints
+from users_server.services.webhooks.deadlines import ended_by, seconds_until
 from users_server.services.webhooks.dispatcher import Dispatcher, KnowsApps, WebhookStore
 from users_server.services.webhooks.figures import WebhookFigures
 from users_server.services.webhooks.outbox_writer import OutboxWriter
@@ -86,16 +88,20 @@ class WebhookService:
 
     async def stop(self, patience_seconds: float) -> None:
         """
-        Write what waits, and deliver what can be delivered within the time. Idempotent.
+        Write what waits, and deliver what can be delivered, all within the time. Idempotent.
 
         To be called when no client is connected any more. What is not delivered stays in the store.
         """
-        await self._trimmer.stop()
-        unwritten = await self._writer.stop(patience_seconds)
+        deadline = asyncio.get_running_loop().time() + patience_seconds
+        await ended_by(deadline, self._trimmer.stop())
+        unwritten = await self._writer.stop(seconds_until(deadline))
         if unwritten:
             log.warning("the store is away: announcements end when this process is taken for dead", steps=unwritten)
-        await self._wills.stop()
-        await self._dispatcher.stop(patience_seconds)
+        asking_until = min(deadline, asyncio.get_running_loop().time() + LAST_WORK_SECONDS)
+        if not await ended_by(asking_until, self._wills.stop()):
+            log.warning("web hooks of this process are left to the next one: the store does not answer")
+            deadline = asking_until
+        await self._dispatcher.stop(seconds_until(deadline))
 
     async def announce(
         self, app: App, queue: str, now: Mapping[str, JSON] | None, at_end: Mapping[str, JSON] | None
