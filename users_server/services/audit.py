@@ -37,7 +37,7 @@ BATCH = 500
 MAX_PAGE = 1000
 MAX_USER_AGENT_LENGTH = 256
 MAX_DETAIL_LENGTH = 256
-STOP_SECONDS = 3.0
+STOP_SECONDS = 2.0
 """How long the last entries may take while the store is away."""
 
 
