@@ -48,7 +48,7 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-test $(if $(NPM),$(addsuffix node_modules/.installed,$(NODE_TESTS)))
 	$(if $(NPM),,@echo "npm is not installed: the tests with real Node clients cannot run")
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed-check
 	@$(VENV)/bin/python -m ruff check .

@@ -49,6 +49,7 @@ setup(
             "openapi-spec-validator>=0.7.1",
             "pytest>=8.2,<10",
             "pytest-tornado>=0.8.1",
+            "pytest-xdist>=3.6",
             "schemathesis>=4.0,<5",
         ],
         "check": ["import-linter>=2.1", "mypy>=1.13", "ruff>=0.9"],
