@@ -31,7 +31,7 @@ from harness.nodes import (
     running_nodes,
     running_redis,
 )
-from harness.report import Record
+from harness.report import Record, write_report
 from harness.runs import Run
 from harness.servers import HERE, BenchmarkError
 from harness.traffic import Place
@@ -242,19 +242,8 @@ def tell(record: Record, rounds: int) -> None:
 def write_results(options: argparse.Namespace, records: Sequence[Record], started: datetime) -> str:
     """Write cluster.json and cluster.md; return the Markdown."""
     report = ClusterReport(records)
-    document = {
-        "started": started.isoformat(timespec="seconds"),
-        "machine": machine.describe(),
-        "options": {name: getattr(options, name) for name in ("rounds", "secs", "smoke", "parts")},
-        "summary": report.summary(),
-        "rounds": records,
-    }
-    options.output.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=1, ensure_ascii=False)
-    (options.output / "cluster.json").write_text(text + "\n", encoding="utf-8")
-    markdown = report.markdown()
-    (options.output / "cluster.md").write_text(markdown, encoding="utf-8")
-    return markdown
+    chosen = {name: getattr(options, name) for name in ("rounds", "secs", "smoke", "parts")}
+    return write_report(options.output, "cluster", report, records, started=started, options=chosen)
 
 
 def main(arguments: Sequence[str]) -> int:

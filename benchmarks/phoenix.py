@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,7 @@ from typing import Any
 from harness import machine
 from harness.cluster_report import Spread
 from harness.nodes import KEPT, RELAY_MESSAGE, SOCKET_MESSAGE, Cluster, running_nodes
-from harness.report import Record, table
+from harness.report import Record, table, write_report
 from harness.runs import Run
 from harness.servers import HERE, BenchmarkError
 from harness.traffic import Place
@@ -192,19 +191,8 @@ def tell(record: Record, rounds: int) -> None:
 def write_results(options: argparse.Namespace, records: Sequence[Record], started: datetime) -> str:
     """Write phoenix.json and phoenix.md; return the Markdown."""
     report = Report(records)
-    document = {
-        "started": started.isoformat(timespec="seconds"),
-        "machine": machine.describe(),
-        "options": {name: getattr(options, name) for name in ("rounds", "secs", "smoke")},
-        "summary": report.summary(),
-        "rounds": records,
-    }
-    options.output.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=1, ensure_ascii=False)
-    (options.output / "phoenix.json").write_text(text + "\n", encoding="utf-8")
-    markdown = report.markdown()
-    (options.output / "phoenix.md").write_text(markdown, encoding="utf-8")
-    return markdown
+    chosen = {name: getattr(options, name) for name in ("rounds", "secs", "smoke")}
+    return write_report(options.output, "phoenix", report, records, started=started, options=chosen)
 
 
 def main(arguments: Sequence[str]) -> int:

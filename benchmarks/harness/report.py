@@ -7,10 +7,14 @@ are compared are ratios to npm ws within one round: what slows the machine for a
 
 from __future__ import annotations
 
+import json
 import statistics
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
 
+from harness import machine
 from harness.servers import REFERENCE, Server
 from harness.workloads import CONNECTION, DELIVERY, UNITS, Workload
 
@@ -174,3 +178,36 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """In Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+class Summarises(Protocol):
+    """A report in its two forms."""
+
+    def summary(self) -> Any: ...
+
+    def markdown(self) -> str: ...
+
+
+def write_report(
+    folder: Path,
+    name: str,
+    report: Summarises,
+    records: Sequence[Record],
+    *,
+    started: datetime,
+    options: Mapping[str, Any],
+) -> str:
+    """Write ``<name>.json``, with all that was measured, and ``<name>.md`` into ``folder``; return the Markdown."""
+    document = {
+        "started": started.isoformat(timespec="seconds"),
+        "machine": machine.describe(),
+        "options": options,
+        "summary": report.summary(),
+        "rounds": records,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(document, indent=1, ensure_ascii=False)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    markdown = report.markdown()
+    (folder / f"{name}.md").write_text(markdown, encoding="utf-8")
+    return markdown

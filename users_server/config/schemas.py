@@ -18,7 +18,19 @@ from users_server.config.content_schemas import FilesSection
 from users_server.config.settings import Config, DatabaseSettings, LoggingSettings
 from users_server.config.webhook_schemas import WebhooksSection
 from users_server.schemas import forms
-from users_server.schemas.settings import Choice, Conflict, Flag, Group, ListOf, Number, Section, Text, Whole, section
+from users_server.schemas.settings import (
+    Choice,
+    Conflict,
+    Flag,
+    Group,
+    ListOf,
+    Number,
+    Section,
+    Text,
+    URLPath,
+    Whole,
+    section,
+)
 from users_server.services.settings import (
     AdminUser,
     AuditSettings,
@@ -106,11 +118,7 @@ class WebSocketSection(Section):
         is_secret=True,
         pattern=r"^([!-~]+)?$",
     )
-    path = Text(
-        "The path of the socket",
-        'a path that begins with "/"',
-        pattern=r"^/[A-Za-z0-9._~/-]*$",
-    )
+    path = URLPath("The path of the socket")
     max_message_bytes = Whole("The largest message that a client may send", 1, LARGEST)
     send_queue_bytes = Whole(
         "How much may wait to be sent to one client before it is closed as too slow", 1_024, LARGEST
@@ -149,7 +157,7 @@ class DatabaseSection(Section):
 @section(SessionSettings)
 class SessionSection(Section):
     lifetime_seconds = Whole("How long a login lasts after its last use", 1, 315_360_000)
-    path = Text("Path of the session cookie", 'a path that begins with "/"', pattern=r"^/[A-Za-z0-9._~/-]*$")
+    path = URLPath("Path of the session cookie")
     domain = Text(
         "Domain of the session cookie; empty for the host that set it",
         '"" or a domain name',

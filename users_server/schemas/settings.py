@@ -145,6 +145,13 @@ class Text(Setting, fields.String):
         return value
 
 
+class URLPath(Text):
+    """The path of an address, as it stands in it: nothing has to be percent-encoded."""
+
+    def __init__(self, description: str, **about: Unpack[About]) -> None:
+        super().__init__(description, 'a path that begins with "/"', pattern=r"^/[A-Za-z0-9._~/-]*$", **about)
+
+
 class Choice(Setting, fields.String):
     """One of a few words; with an enum class, its member is what the configuration holds."""
 

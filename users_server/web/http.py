@@ -17,8 +17,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
-import structlog
-from tornado.web import HTTPError, stream_request_body
+from tornado.web import stream_request_body
 
 from users_server.core.apps import App
 from users_server.core.messages import ANONYMOUS, JSON, Identity
@@ -37,11 +36,9 @@ from users_server.web.body import DISCARD_FACTOR, Body, check_content_type, deco
 from users_server.web.context import HttpContext
 from users_server.web.cors import cors_headers, is_foreign, preflight_headers
 from users_server.web.metrics import UNMATCHED
-from users_server.web.refusals import INTERNAL_ERROR, MethodNotAllowed, retry_headers
+from users_server.web.refusals import INTERNAL_ERROR, MethodNotAllowed, log_unexpected, retry_headers
 from users_server.web.route import Answer, BareAnswer, Call, Redirect, Route, SessionCookie, Who
 from users_server.web.streaming import BodyStream, FileAnswer, StreamingHandler
-
-logger = structlog.stdlib.get_logger(__name__)
 
 STATUS: Mapping[str, int] = {
     "internal": 500,
@@ -298,14 +295,7 @@ class ResourceHandler(StreamingHandler):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """One record for each unexpected exception. A refusal is no such thing; the metrics count it."""
-        if typ is not None and value is not None and not isinstance(value, HTTPError):
-            logger.error(
-                "Unexpected error in a request",
-                method=self.request.method,
-                route=self._template,
-                exc_info=(typ, value, tb),
-            )
+        log_unexpected(self.request.method, self._template, value)
 
     def on_finish(self) -> None:
         self._context.metrics.observe_request(

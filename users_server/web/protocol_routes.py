@@ -16,9 +16,8 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
-import structlog
 from tornado.routing import URLSpec
-from tornado.web import HTTPError, RequestHandler, stream_request_body
+from tornado.web import RequestHandler, stream_request_body
 
 from users_server.errors import ClientError, NotFound, PermissionDenied, UsersServerError
 from users_server.protocols.http import HTTPAnswer, HTTPCall, HTTPRoute, HTTPService
@@ -28,9 +27,7 @@ from users_server.web.cors import is_foreign
 from users_server.web.http import STATUS
 from users_server.web.metrics import UNMATCHED, Metrics
 from users_server.web.paths import fixed_paths_first, pattern_of
-from users_server.web.refusals import INTERNAL_ERROR, MethodNotAllowed, retry_headers
-
-logger = structlog.stdlib.get_logger(__name__)
+from users_server.web.refusals import INTERNAL_ERROR, MethodNotAllowed, log_unexpected, retry_headers
 
 JSON_TYPE = "application/json"
 NO_ORIGINS = OriginPolicy(())
@@ -163,14 +160,7 @@ class ProtocolHandler(RequestHandler):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """One record for each unexpected exception. A refusal is no such thing; the metrics count it."""
-        if typ is not None and value is not None and not isinstance(value, HTTPError):
-            logger.error(
-                "Unexpected error in a request",
-                method=self.request.method,
-                route=self._template,
-                exc_info=(typ, value, tb),
-            )
+        log_unexpected(self.request.method, self._template, value)
 
     def on_finish(self) -> None:
         self._edge.metrics.observe_request(

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import math
 
+import structlog
+from tornado.web import HTTPError
+
 from users_server.errors import BackendError, ClientError, LimitExceeded, UsersServerError
+
+log = structlog.stdlib.get_logger(__name__)
 
 BACKEND_RETRY_SECONDS = 5
 INTERNAL_ERROR = "Something went wrong; it has been logged"
@@ -22,3 +27,9 @@ def retry_headers(error: UsersServerError) -> dict[str, str]:
     if isinstance(error, LimitExceeded) and error.retry_after_seconds is not None:
         return {"Retry-After": str(max(1, math.ceil(error.retry_after_seconds)))}
     return {}
+
+
+def log_unexpected(method: str | None, route: str, error: BaseException | None) -> None:
+    """One record for each unexpected exception. A refusal is no such thing; the metrics count it."""
+    if error is not None and not isinstance(error, HTTPError):
+        log.error("Unexpected error in a request", method=method, route=route, exc_info=error)

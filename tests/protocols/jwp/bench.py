@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.protocols.links import ScriptedLink
 from users_server.backends.memory import MemoryBroker, MemoryHistory, MemoryPresence
 from users_server.backends.sqlite import SQLiteStore
 from users_server.core.acceptance import Accepted
@@ -112,14 +113,13 @@ class RecordedHooks:
 
 
 @dataclass(eq=False)
-class Client:
+class Client(ScriptedLink):
     """One link of a :class:`Bench`."""
 
     bench: Bench
     socket_id: str
     version: int
     sent: list[Any] = field(default_factory=list)
-    closed: tuple[int, str] | None = None
 
     def open(self, peer: Peer) -> None:
         self.receiver = self.bench.protocol.open(peer, self, self.bench.framing)
@@ -128,23 +128,9 @@ class Client:
         if self.closed is None:
             self.sent += Frames.read(frames)
 
-    def close(self, code: int, reason: str) -> None:
-        if self.closed is None:
-            self.closed = (code, reason)
-            self.receiver.lost()
-
-    def abort(self) -> None:
-        self.close(1006, "")
-
-    @property
-    def queued_bytes(self) -> int:
-        return 0
-
     def leave(self) -> None:
         """The client goes by itself."""
-        if self.closed is None:
-            self.closed = (1000, "")
-            self.receiver.lost()
+        self.go()
         self.bench.tick()
 
     def start(self, message: Any, *, is_text: bool = True) -> asyncio.Future[None] | None:

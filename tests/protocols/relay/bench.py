@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import jwt
 
+from tests.protocols.links import JSONLines, ScriptedLink
 from users_server.backends.memory import MemoryBroker, MemoryHistory, MemoryPresence
 from users_server.backends.sqlite import SQLiteStore
 from users_server.core.acceptance import Accepted
@@ -51,16 +52,6 @@ class HeldClock:
         return self.seconds
 
 
-class JSONLines:
-    """A framing that a test can read."""
-
-    def text(self, payload: bytes) -> bytes:
-        return payload + b"\n"
-
-    def binary(self, payload: bytes) -> bytes:
-        return payload + b"\n"
-
-
 class Source:
     """An input from Redis without Redis: the test brings the messages."""
 
@@ -81,12 +72,11 @@ class Source:
 
 
 @dataclass(eq=False)
-class Client:
+class Client(ScriptedLink):
     """One link of a :class:`Bench`."""
 
     bench: Bench
     sent: list[dict[str, Any]] = field(default_factory=list)
-    closed: tuple[int, str] | None = None
 
     def open(self, peer: Peer) -> None:
         self.receiver = self.bench.protocol.open(peer, self, self.bench.framing)
@@ -100,23 +90,9 @@ class Client:
         if self.closed is None:
             self.sent += [json.loads(line) for line in frames.splitlines()]
 
-    def close(self, code: int, reason: str) -> None:
-        if self.closed is None:
-            self.closed = (code, reason)
-            self.receiver.lost()
-
-    def abort(self) -> None:
-        self.close(1006, "")
-
-    @property
-    def queued_bytes(self) -> int:
-        return 0
-
     def leave(self) -> None:
         """The client goes by itself."""
-        if self.closed is None:
-            self.closed = (1000, "")
-            self.receiver.lost()
+        self.go()
         self.bench.tick()
 
     def start(self, message: Any) -> asyncio.Future[None] | None:

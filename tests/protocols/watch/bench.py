@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.memory_node import memory_node
+from tests.protocols.links import JSONLines, ScriptedLink
 from users_server.backends.sqlite import SQLiteStore
 from users_server.core.accounts import User
 from users_server.core.channels import ChannelRule, ChannelRules
@@ -34,23 +35,12 @@ ADMIN = Identity(user_id="0" * 24, username="root", privileges=1)
 SCHEMAS = {message.type: message.output() for message in MESSAGES}
 
 
-class JSONLines:
-    """A framing that a test can read."""
-
-    def text(self, payload: bytes) -> bytes:
-        return payload + b"\n"
-
-    def binary(self, payload: bytes) -> bytes:
-        return payload + b"\n"
-
-
 @dataclass(eq=False)
-class Watching:
+class Watching(ScriptedLink):
     """One watcher's link."""
 
     bench: Bench
     sent: list[dict[str, Any]] = field(default_factory=list)
-    closed: tuple[int, str] | None = None
 
     def open(self, admission: Admission, connection_id: str) -> Watching:
         peer = Peer(connection_id, admission, "192.0.2.1")
@@ -62,18 +52,6 @@ class Watching:
             message = json.loads(line)
             assert not SCHEMAS[message["type"]].validate({k: v for k, v in message.items() if k != "type"}), message
             self.sent.append(message)
-
-    def close(self, code: int, reason: str) -> None:
-        if self.closed is None:
-            self.closed = (code, reason)
-            self.receiver.lost()
-
-    def abort(self) -> None:
-        self.close(1006, "")
-
-    @property
-    def queued_bytes(self) -> int:
-        return 0
 
     async def settled(self) -> Watching:
         """When it is subscribed, or closed because it cannot be."""

@@ -155,6 +155,7 @@ async def test_half_a_surrogate_pair_is_a_password_like_another(passwords: Passw
         ("$argon2i$v=19$m=8,t=1,p=1$x$y", "unknown"),
         ("", "unknown"),
     ],
+    ids=["argon2id", "bcrypt", "argon2i", "empty"],
 )
 def test_scheme(hash: str, scheme: str) -> None:
     assert PasswordService.scheme(hash) == scheme

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from users_server.schemas.settings import Flag, Number, Section, Text, Whole, section
+from users_server.schemas.settings import Flag, Number, Section, URLPath, Whole, section
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,8 @@ class JWPSettings:
 @section(JWPSettings)
 class JWPSection(Section):
     is_enabled = Flag("Whether it is served. Nobody connects without a token", data_key="enabled")
-    path = Text(
-        'The path that a Phoenix client is given, on the port of the WebSocket API; the client appends "/websocket"',
-        'a path that begins with "/"',
-        pattern=r"^/[A-Za-z0-9._~/-]*$",
+    path = URLPath(
+        'The path that a Phoenix client is given, on the port of the WebSocket API; the client appends "/websocket"'
     )
     port = Whole("A port of its own, for the socket and the HTTP API of this protocol; 0 for none", 0, 65_535)
     idle_timeout_seconds = Number(

@@ -20,6 +20,7 @@ from users_server.schemas.settings import (
     Section,
     Setting,
     Text,
+    URLPath,
     Whole,
     section,
 )
@@ -188,11 +189,7 @@ class RelayCallbackSection(Section):
 @section(RelaySettings)
 class RelaySection(Section):
     is_enabled = Flag("Whether it is served. Nobody connects without a token", data_key="enabled")
-    path = Text(
-        "Its path on the port of the WebSocket API; PATH/APP is the same for any other app",
-        'a path that begins with "/"',
-        pattern=r"^/[A-Za-z0-9._~/-]*$",
-    )
+    path = URLPath("Its path on the port of the WebSocket API; PATH/APP is the same for any other app")
     port = Whole('A port of its own, where the path is "/"; 0 for none', 0, 65_535)
     app = Text(
         "The app of the path, of the callback and of what comes from Redis",

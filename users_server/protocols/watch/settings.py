@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from users_server.schemas.settings import Flag, Section, Text, section
+from users_server.schemas.settings import Flag, Section, URLPath, section
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,4 @@ class WatchSettings:
 @section(WatchSettings)
 class WatchSection(Section):
     is_enabled = Flag("Whether it is served. Nobody watches an app without its API key", data_key="enabled")
-    path = Text(
-        "The path of the socket, on the port of the WebSocket API",
-        'a path that begins with "/"',
-        pattern=r"^/[A-Za-z0-9._~/-]*$",
-    )
+    path = URLPath("The path of the socket, on the port of the WebSocket API")
