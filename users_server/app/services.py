@@ -87,7 +87,7 @@ def build_services(
     personal_data.add(OwnedApps(store))
     personal_data.add(OwnedBuckets(store, api_url))
     safety = AccountSafety(audit, throttle, OwnSessionService(users, sessions, audit), personal_data)
-    idempotency = IdempotentRequests(store, clock)
+    idempotency = IdempotentRequests(store, clock, config.idempotency)
     deliveries = WebhookDeliveryService(store, apps, clock)
     return Services(
         passwords, sessions, tokens, identities, users, apps, observers, safety, content, idempotency, deliveries

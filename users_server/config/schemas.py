@@ -31,6 +31,7 @@ from users_server.schemas.settings import (
     Whole,
     section,
 )
+from users_server.services.idempotency import IdempotencySettings
 from users_server.services.settings import (
     AdminUser,
     AuditSettings,
@@ -237,6 +238,15 @@ class AuditSection(Section):
     flush_seconds = Number("How long an entry may wait for others, to be written together", 60, above=True)
 
 
+@section(IdempotencySettings)
+class IdempotencySection(Section):
+    kept_seconds = Whole("How long the answer to a request with an Idempotency-Key is given again", 1, 31_536_000)
+    max_keys = Whole("How many keys of one app are kept; the oldest go first", 1, 1_000_000_000)
+    abandoned_seconds = Whole(
+        "After which a request that was never answered, since its server has died, may be made again", 5, 86_400
+    )
+
+
 @section(PasswordSettings)
 class PasswordsSection(Section):
     hash_workers = Whole("Threads that hash passwords; each takes some 64 MiB while it works", 1, 64)
@@ -292,6 +302,7 @@ class ConfigSchema(Section):
     channels = Group(ChannelsSection, "What may happen in channels")
     protocols = Group(ProtocolsSection, "Wire protocols beside the Users Socket API")
     webhooks = Group(WebhooksSection, "Web hooks: calls of the endpoints of apps")
+    idempotency = Group(IdempotencySection, "Requests that are made once, however often they are sent")
     workers = Group(WorkersSection, "Processes that share the ports of one server")
     session = Group(SessionSection, "Logins and their cookie SID")
     tokens = Group(TokensSection, "JSON Web Tokens, for sockets and services")

@@ -11,6 +11,7 @@ from users_server.core.channels import ChannelLimits, ChannelRule, Publishers
 from users_server.core.messages import HistoryRule
 from users_server.services.account_settings import AccountKeySettings, CaptchaSettings, MailSettings
 from users_server.services.content_settings import FileSettings
+from users_server.services.idempotency import IdempotencySettings
 from users_server.services.settings import (
     AdminUser,
     AppSettings,
@@ -105,6 +106,7 @@ class Config:
     channels: ChannelSettings = field(default_factory=ChannelSettings)
     protocols: Mapping[str, Any] = field(default_factory=_protocol_defaults)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    idempotency: IdempotencySettings = field(default_factory=IdempotencySettings)
     workers: WorkerSettings = field(default_factory=WorkerSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     tokens: TokenSettings = field(default_factory=TokenSettings)

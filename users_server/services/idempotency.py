@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -17,14 +18,25 @@ EXPIRE_SECONDS = 60.0
 """How often :meth:`IdempotentRequests.expire` is to be called."""
 
 MAX_KEY_LENGTH = 255
-MAX_KEYS = 100_000
-"""Of one scope; beyond that the oldest are forgotten."""
 
-KEPT_SECONDS = 24 * 3600
-"""How long an answer is given again."""
 
-ABANDONED_SECONDS = 60
-"""After which a request without an answer counts as one whose process has died."""
+@dataclass(frozen=True, slots=True)
+class IdempotencySettings:
+    """
+    Config section ``idempotency``.
+
+    Attributes:
+        kept_seconds: How long an answer is given again.
+        max_keys: How many are kept of one scope; beyond that the oldest are forgotten.
+        abandoned_seconds: After which a request without an answer counts as one whose process has died.
+    """
+
+    kept_seconds: int = 86_400
+    max_keys: int = 100_000
+    abandoned_seconds: int = 60
+
+
+DEFAULTS = IdempotencySettings()
 
 
 class RequestChanged(InvalidValue):
@@ -36,9 +48,10 @@ class RequestChanged(InvalidValue):
 class IdempotentRequests:
     """Makes a request once in a scope, on whatever node it is sent."""
 
-    def __init__(self, store: IdempotencyStore, clock: Clock) -> None:
+    def __init__(self, store: IdempotencyStore, clock: Clock, settings: IdempotencySettings = DEFAULTS) -> None:
         self._store = store
         self._clock = clock
+        self._settings = settings
 
     async def once(self, scope: str, key: str, fingerprint: str, make: Callable[[], Awaitable[str]]) -> str:
         """
@@ -46,7 +59,7 @@ class IdempotentRequests:
 
         If it raises, the request may be sent again with the same key. If the process dies meanwhile, or the store is
         away when the request has been made, nobody knows that it was, and it may be sent again after
-        :data:`ABANDONED_SECONDS`. Answers are remembered for :data:`KEPT_SECONDS`. ``make`` returns no empty text.
+        ``abandoned_seconds``. Answers are remembered for ``kept_seconds``. ``make`` returns no empty text.
 
         Raises:
             InvalidValue: If ``key`` can be none.
@@ -62,8 +75,8 @@ class IdempotentRequests:
             key,
             fingerprint=fingerprint,
             now=now,
-            abandoned_at=now + ABANDONED_SECONDS * 1000,
-            expires_at=now + KEPT_SECONDS * 1000,
+            abandoned_at=now + self._settings.abandoned_seconds * 1000,
+            expires_at=now + self._settings.kept_seconds * 1000,
         )
         if kept is None:
             return await self._make(scope, key, make)
@@ -91,4 +104,4 @@ class IdempotentRequests:
 
     async def expire(self) -> None:
         """Forget what is too old. Called from time to time."""
-        await self._store.trim_idempotency_keys(now=self._clock.now_ms(), most=MAX_KEYS)
+        await self._store.trim_idempotency_keys(now=self._clock.now_ms(), most=self._settings.max_keys)

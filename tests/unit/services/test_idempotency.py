@@ -13,15 +13,11 @@ import structlog
 from tests.unit.services.doubles import ManualClock
 from users_server.backends.sqlite import SQLiteStore
 from users_server.errors import Conflict, InvalidValue, LimitExceeded, StoreUnavailable
-from users_server.services.idempotency import (
-    ABANDONED_SECONDS,
-    KEPT_SECONDS,
-    MAX_KEYS,
-    IdempotentRequests,
-    RequestChanged,
-)
+from users_server.services.idempotency import IdempotencySettings, IdempotentRequests, RequestChanged
 
 pytestmark = pytest.mark.gen_test
+
+SETTINGS = IdempotencySettings(kept_seconds=500, max_keys=7, abandoned_seconds=20)
 
 
 class Work:
@@ -68,7 +64,7 @@ def frail(store: SQLiteStore) -> Frail:
 
 @pytest.fixture
 def requests(frail: Frail, clock: ManualClock) -> IdempotentRequests:
-    return IdempotentRequests(frail, clock)
+    return IdempotentRequests(frail, clock, SETTINGS)
 
 
 async def test_a_request_is_made_once(requests: IdempotentRequests) -> None:
@@ -86,7 +82,7 @@ async def test_another_node_knows(requests: IdempotentRequests, clock: ManualClo
     other = SQLiteStore(tmp_path / "users.db")
     await other.open()
     try:
-        assert await IdempotentRequests(other, clock).once("a", "key", "print", work) == '"answer 1"'
+        assert await IdempotentRequests(other, clock, SETTINGS).once("a", "key", "print", work) == '"answer 1"'
     finally:
         await other.close()
     assert work.times == 1
@@ -101,7 +97,7 @@ async def test_one_that_is_being_made(requests: IdempotentRequests, clock: Manua
         await requests.once("a", "key", "print", work)
     with pytest.raises(RequestChanged):
         await requests.once("a", "key", "other print", work)
-    clock.advance(ABANDONED_SECONDS - 1)
+    clock.advance(SETTINGS.abandoned_seconds - 1)
     with pytest.raises(Conflict):
         await requests.once("a", "key", "print", work)
     work.may_end.set()
@@ -111,12 +107,17 @@ async def test_one_that_is_being_made(requests: IdempotentRequests, clock: Manua
 
 async def test_one_whose_process_has_died(requests: IdempotentRequests, store: SQLiteStore, clock: ManualClock) -> None:
     now = clock.now_ms()
-    claim = {"fingerprint": "print", "now": now, "abandoned_at": now + 60_000, "expires_at": now + 10**8}
+    claim = {
+        "fingerprint": "print",
+        "now": now,
+        "abandoned_at": now + SETTINGS.abandoned_seconds * 1000,
+        "expires_at": now + 10**8,
+    }
     assert await store.claim_idempotency_key("a", "key", **claim) is None
     work = Work()
     with pytest.raises(Conflict):
         await requests.once("a", "key", "print", work)
-    clock.advance(ABANDONED_SECONDS)
+    clock.advance(SETTINGS.abandoned_seconds)
     assert await requests.once("a", "key", "print", work) == '"answer 1"'
 
 
@@ -162,7 +163,7 @@ async def test_a_store_that_is_away_afterwards_changes_no_answer(
     for key in ("key", "other"):
         with pytest.raises(Conflict):
             await requests.once("a", key, "print", work)
-    clock.advance(ABANDONED_SECONDS)
+    clock.advance(SETTINGS.abandoned_seconds)
     await requests.once("a", "key", "print", work)
     assert work.times == 3
 
@@ -170,7 +171,7 @@ async def test_a_store_that_is_away_afterwards_changes_no_answer(
 async def test_keys_are_forgotten(requests: IdempotentRequests, frail: Frail, clock: ManualClock) -> None:
     work = Work()
     await requests.once("a", "key", "print", work)
-    clock.advance(KEPT_SECONDS - 1)
+    clock.advance(SETTINGS.kept_seconds - 1)
     await requests.expire()
     await requests.once("a", "key", "print", work)
     assert work.times == 1
@@ -181,5 +182,5 @@ async def test_keys_are_forgotten(requests: IdempotentRequests, frail: Frail, cl
     assert [call for call in frail.called if call["name"] == "trim_idempotency_keys"][-1] == {
         "name": "trim_idempotency_keys",
         "now": clock.now_ms(),
-        "most": MAX_KEYS,
+        "most": SETTINGS.max_keys,
     }
