@@ -17,10 +17,10 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pymongo
-import pytest
 from pymongo.errors import PyMongoError
 
 from tests.child_server import ChildServer
+from tests.missing import missing
 
 
 class MongoServer(ChildServer):
@@ -101,17 +101,14 @@ def drop_database(url: str) -> None:
 def _find_program() -> Path:
     named = os.environ.get("USERS_SERVER_TEST_FERRETDB")
     found = named or shutil.which("mongod") or shutil.which("ferretdb")
-    if found and shutil.which(found):
-        return Path(found).absolute()
-    reason = (
-        f"USERS_SERVER_TEST_FERRETDB names {named}, which is not a program"
-        if named
-        else "no MongoDB: install mongod, or run .ci/install-ferretdb.sh and put ferretdb on PATH, "
-        "or set USERS_SERVER_TEST_FERRETDB (a program) or USERS_SERVER_TEST_MONGODB (a URL)"
-    )
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if not found or not shutil.which(found):
+        missing(
+            f"USERS_SERVER_TEST_FERRETDB names {named}, which is not a program"
+            if named
+            else "no MongoDB: install mongod, or run .ci/install-ferretdb.sh and put ferretdb on PATH, "
+            "or set USERS_SERVER_TEST_FERRETDB (a program) or USERS_SERVER_TEST_MONGODB (a URL)"
+        )
+    return Path(found).absolute()
 
 
 def _with_database(url: str, name: str | None) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.missing import missing
 from tests.server_process import ADMIN, ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +52,7 @@ class Shell:
 def shell(tmp_path: Path) -> Iterator[Shell]:
     program = shutil.which("bash")
     if not program or not shutil.which("curl"):
-        pytest.skip("bash or curl is not installed")
+        missing("bash or curl is not installed")
     shutil.copy(ROOT / "README.md", tmp_path)
     opened = Shell(program, tmp_path)
     yield opened

@@ -8,8 +8,7 @@ import subprocess
 import threading
 from typing import Any
 
-import pytest
-
+from tests.missing import missing
 from tests.server_process import ADMIN, EVIL_ORIGIN, ServerProcess
 
 
@@ -28,7 +27,7 @@ def test_a_broadcast_to_two_clients(shared: ServerProcess) -> None:
 def test_curl_logs_a_user_in_and_everybody_hears_of_it(shared: ServerProcess) -> None:
     curl = shutil.which("curl")
     if not curl:
-        pytest.skip("curl is not installed")
+        missing("curl is not installed")
     with shared.connect() as client:
         body = {"username": ADMIN["username"], "password": ADMIN["password"]}
         url = f"http://localhost:{shared.http_port}/users/login"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.missing import missing
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 PATIENCE_SECONDS = 60.0
@@ -74,7 +74,7 @@ def browsing(html: str, profile: Path, files: Mapping[str, Content] | None = Non
     """Opens a page of ``html`` under a host name; the browser makes an origin of that. Skips where there is none."""
     browser = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if browser is None:
-        pytest.skip("no Chromium is installed")
+        missing("no Chromium is installed")
     site = Site(html, files or {})
     processes = []
 

@@ -15,8 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import pytest
-
+from tests.missing import missing
 from tests.raw_client import DEFAULT_TIMEOUT_SECONDS
 
 FOLDER = Path(__file__).parent / "node"
@@ -27,22 +26,14 @@ def find_node() -> str:
     """Node, with the packages installed that package.json pins. Skips the test where there is none; on CI it fails."""
     program, npm = shutil.which("node"), shutil.which("npm")
     if not program or not npm:
-        _give_up("Node.js and npm are not installed")
-    assert program
-    assert npm
+        missing("Node.js and npm are not installed")
     wanted = json.loads((FOLDER / "package.json").read_text(encoding="utf-8"))["devDependencies"]
     # an alias is written npm:PACKAGE@VERSION
     if any(_installed(name) != version.rpartition("@")[2] for name, version in wanted.items()):
         result = subprocess.run([npm, "ci"], cwd=FOLDER, capture_output=True, text=True, timeout=300)
         if result.returncode:
-            _give_up(f"npm ci failed: {result.stderr.strip()[-500:]}")
+            missing(f"npm ci failed: {result.stderr.strip()[-500:]}")
     return program
-
-
-def _give_up(reason: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def _installed(name: str) -> str | None:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.launcher import Launcher
+from tests.missing import missing
 from tests.raw_client import RawClient
 from tests.server_process import ServerProcess
 from tests.wire.browser import browsing
@@ -64,7 +65,7 @@ def php(*arguments: str) -> Any:
     """What the back end prints. Skips where there is no PHP."""
     program = shutil.which("php")
     if not program:
-        pytest.skip("PHP is not installed")
+        missing("PHP is not installed")
     done = subprocess.run([program, str(PHP), *arguments], capture_output=True, text=True, timeout=60, check=True)
     return json.loads(done.stdout)
 
@@ -73,7 +74,7 @@ def curl(server: ServerProcess, game: Game, channel: str, event: str, payload: A
     """Push as the documentation shows it; what was answered."""
     program = shutil.which("curl")
     if not program:
-        pytest.skip("curl is not installed")
+        missing("curl is not installed")
     body = json.dumps({"channel": channel, "event": event, "payload": payload})
     arguments = ["--silent", "--show-error", "--user", f"{game.id}:{game.api_key}", "--json", body]
     url = f"http://localhost:{server.http_port}/api/v1/push"

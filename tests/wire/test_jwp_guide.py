@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.launcher import Launcher
+from tests.missing import missing
 from tests.ports import free_ports, is_free
 from tests.redis_server import until
 from tests.server_process import ServerProcess
@@ -63,7 +64,7 @@ def php_server(folder: Path, port: int) -> Iterator[Path]:
     """PHP's own web server in ``folder``, with workers as the guide says; its log."""
     program = shutil.which("php")
     if not program:
-        pytest.skip("PHP is not installed")
+        missing("PHP is not installed")
     log = folder / "php.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

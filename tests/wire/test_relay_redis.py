@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from tests.launcher import Launcher
+from tests.missing import missing
 from tests.raw_client import RawClient
 from tests.redis_server import RedisServer, find_redis, until
 from tests.server_process import ServerProcess
 from tests.wire.browser import browsing
-from tests.wire.conftest import missing
-from tests.wire.relay import SECRET, SYSTEM, path
+from tests.wire.relay import SECRET, SENDED, SYSTEM, path
 
 PREFIXES = {"another redis": "laravel_database_", "the broker's redis": "app:"}
 PHP = Path(__file__).parent / "php"
@@ -69,7 +69,16 @@ Connect = Callable[..., AbstractContextManager[RawClient]]
 
 @pytest.fixture
 def connect(server: ServerProcess) -> Connect:
-    return lambda *arguments, **options: server.connect(path(*arguments, **options), origin=None)
+    """A client that is in its channel: with Redis, that is later than its handshake."""
+
+    def connected(user_id: int, name: str, channel: str) -> RawClient:
+        client = server.connect(path(user_id, name, channel), origin=None)
+        if not channel.startswith("chat:"):  # those are told who is there
+            client.send_text("{}")
+            assert client.read_event()["type"] == SENDED["type"]
+        return client
+
+    return connected
 
 
 def message(data: Any) -> dict[str, Any]:

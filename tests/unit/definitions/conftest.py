@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+
+from tests.missing import missing
 
 ROOT = Path(__file__).resolve().parents[3]
 NODE_FOLDER = ROOT / "tests" / "definitions_types"
@@ -59,10 +60,7 @@ def node_packages() -> Path:
     wanted = json.loads((NODE_FOLDER / "package.json").read_text(encoding="utf-8"))["devDependencies"]
     packages = NODE_FOLDER / "node_modules"
     if shutil.which("node") is None or {name: installed(packages / name) for name in wanted} != wanted:
-        reason = f"Node.js or its packages are missing; with Node.js: cd {NODE_FOLDER.relative_to(ROOT)} && npm ci"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(f"Node.js or its packages are missing; with Node.js: cd {NODE_FOLDER.relative_to(ROOT)} && npm ci")
     return packages
 
 
