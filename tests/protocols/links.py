@@ -1,9 +1,24 @@
-"""The ends of a link that tests of protocols work without: what stands in for a transport and for its frames."""
+"""What stands in for a transport, its frames and the time where tests of protocols work without them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+NOW_MS = 1_700_000_000_000
+
+
+class HeldClock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now_ms(self) -> int:
+        return NOW_MS + round(self.seconds * 1000)
+
+    def monotonic(self) -> float:
+        return self.seconds
 
 
 class JSONLines:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.protocols.links import ScriptedLink
+from tests.protocols.links import HeldClock, ScriptedLink
 from users_server.backends.memory import MemoryBroker, MemoryHistory, MemoryPresence
 from users_server.backends.sqlite import SQLiteStore
 from users_server.core.acceptance import Accepted
@@ -36,26 +36,12 @@ from users_server.web.outgoing import JSONPoster
 
 APP = "game"
 ADMIN = Identity(user_id="0" * 24, username="root", privileges=1)
-NOW_MS = 1_700_000_000_000
 OK: dict[str, Any] = {"status": "ok", "response": {}}
 LISTED = {"presence_track": True, "presence_diffs": True}
 
 
 def hexed(secret: str, text: str) -> str:
     return hmac.digest(secret.encode(), text.encode(), hashlib.sha256).hex().upper()
-
-
-class HeldClock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now_ms(self) -> int:
-        return NOW_MS + round(self.seconds * 1000)
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 class Frames:

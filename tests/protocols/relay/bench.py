@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import jwt
 
-from tests.protocols.links import JSONLines, ScriptedLink
+from tests.protocols.links import HeldClock, JSONLines, ScriptedLink
 from users_server.backends.memory import MemoryBroker, MemoryHistory, MemoryPresence
 from users_server.backends.sqlite import SQLiteStore
 from users_server.core.acceptance import Accepted
@@ -36,20 +36,6 @@ from users_server.web.outgoing import JSONPoster
 
 SECRET = "a secret of the relay that is long enough for HS512, which is refused all the same"
 ADMIN = Identity(user_id="0" * 24, username="root", privileges=1)
-NOW_MS = 1_700_000_000_000
-
-
-class HeldClock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now_ms(self) -> int:
-        return NOW_MS + round(self.seconds * 1000)
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 class Source:

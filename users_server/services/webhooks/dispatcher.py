@@ -118,7 +118,7 @@ class Dispatcher:
         """Deliver what can be delivered within the time, then let go of everything. Idempotent."""
         loop = asyncio.get_running_loop()
         end = loop.time() + patience_seconds
-        await ended_by(end, self._poller.stop())
+        await self._poller.stop()
         while loop.time() < end and await self._has_work(end):
             await asyncio.wait(self._tasks, timeout=end - loop.time(), return_when=asyncio.FIRST_COMPLETED)
         self._is_running = False

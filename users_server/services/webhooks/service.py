@@ -93,7 +93,7 @@ class WebhookService:
         To be called when no client is connected any more. What is not delivered stays in the store.
         """
         deadline = asyncio.get_running_loop().time() + patience_seconds
-        await ended_by(deadline, self._trimmer.stop())
+        await self._trimmer.stop()
         unwritten = await self._writer.stop(seconds_until(deadline))
         if unwritten:
             log.warning("the store is away: announcements end when this process is taken for dead", steps=unwritten)
