@@ -32,7 +32,7 @@ from harness.nodes import (
     running_redis,
 )
 from harness.report import Record, write_report
-from harness.runs import Run
+from harness.runs import Run, measure
 from harness.servers import HERE, BenchmarkError
 from harness.traffic import Place
 
@@ -252,18 +252,12 @@ def main(arguments: Sequence[str]) -> int:
         print("cluster.py: redis-server is needed (apt install redis-server)", file=sys.stderr)
         return 2
     started = datetime.now(UTC)
-    records: list[Record] = []
-    try:
-        for record in Bench(options, machine.raise_descriptor_limit()).runs():
-            records.append(record)
-            tell(record, options.rounds)
-    except (BenchmarkError, OSError) as error:
-        print(f"cluster.py: {error}", file=sys.stderr)
-        return 1 if records else 2
-    finally:
-        if records:
-            print(f"\n{write_results(options, records, started)}\nwritten to {options.output}", flush=True)
-    return 1 if any("error" in record for record in records) else 0
+    return measure(
+        "cluster.py",
+        Bench(options, machine.raise_descriptor_limit()).runs(),
+        tell=lambda record: tell(record, options.rounds),
+        write=lambda records: f"{write_results(options, records, started)}\nwritten to {options.output}",
+    )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from harness import machine
 from harness.cluster_report import Spread
 from harness.nodes import KEPT, RELAY_MESSAGE, SOCKET_MESSAGE, Cluster, running_nodes
 from harness.report import Record, table, write_report
-from harness.runs import Run
+from harness.runs import Run, measure
 from harness.servers import HERE, BenchmarkError
 from harness.traffic import Place
 
@@ -199,18 +199,12 @@ def main(arguments: Sequence[str]) -> int:
     options = parse_arguments(arguments)
     machine.raise_descriptor_limit()
     started = datetime.now(UTC)
-    records: list[Record] = []
-    try:
-        for record in runs(options):
-            records.append(record)
-            tell(record, options.rounds)
-    except (BenchmarkError, OSError) as error:
-        print(f"phoenix.py: {error}", file=sys.stderr)
-        return 1 if records else 2
-    finally:
-        if records:
-            print(f"\n{write_results(options, records, started)}\nwritten to {options.output}", flush=True)
-    return 1 if any("error" in record for record in records) else 0
+    return measure(
+        "phoenix.py",
+        runs(options),
+        tell=lambda record: tell(record, options.rounds),
+        write=lambda records: f"{write_results(options, records, started)}\nwritten to {options.output}",
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,7 +21,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from harness.machine import cpu_nanoseconds, process_ids
-from harness.servers import HERE, START_SECONDS, BenchmarkError, free_ports, stop
+from harness.servers import HERE, START_SECONDS, BenchmarkError, end_of_log, free_ports, stop, wait_until_accepted
 from harness.traffic import MARK, Place
 
 ADMIN = {"username": "bench", "email": "bench@example.com", "password": "the password of the benchmark"}
@@ -67,8 +66,7 @@ class Process:
     def check(self) -> None:
         """Raise :class:`BenchmarkError`, with the end of its log, if it has ended by itself."""
         if self.process.poll() is not None:
-            end = self.log.read_text(errors="replace")[-2000:].strip()
-            raise BenchmarkError(f"a server ended with status {self.process.returncode}:\n{end}")
+            raise BenchmarkError(f"a server ended with status {self.process.returncode}:\n{end_of_log(self.log)}")
 
 
 @dataclass(frozen=True)
@@ -235,20 +233,7 @@ def _started(
         )
     try:
         started = Process(process, port, log, http_port)
-        _wait_until_it_accepts(started)
+        wait_until_accepted(port, started.check, log, "a server")
         yield started
     finally:
         stop(process)
-
-
-def _wait_until_it_accepts(started: Process) -> None:
-    limit = time.monotonic() + START_SECONDS
-    while time.monotonic() < limit:
-        started.check()
-        try:
-            socket.create_connection(("127.0.0.1", started.port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise BenchmarkError(f"a server accepts no connection on port {started.port}")

@@ -1,12 +1,15 @@
-"""One measurement on a running cluster: traffic, and what the nodes used for it."""
+"""Measurements on a running cluster: traffic, and what the nodes used for it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.nodes import Cluster
+from harness.report import Record
+from harness.servers import BenchmarkError
 from harness.traffic import Place, Sample, Traffic
 
 WARM_SHARE = 0.25
@@ -65,3 +68,25 @@ class Run:
         redis = self.cluster.redis
         nodes = [self.cluster.nodes[home].cpu_nanoseconds() for home in self.homes]
         return [redis.cpu_nanoseconds() if redis else 0, *nodes]
+
+
+def measure(
+    program: str, runs: Iterable[Record], *, tell: Callable[[Record], None], write: Callable[[Sequence[Record]], str]
+) -> int:
+    """
+    Make all ``runs``; what was measured is written and printed even if it ends early.
+
+    The exit status: 0 if every run worked, 1 if one failed, 2 if nothing could be started.
+    """
+    records: list[Record] = []
+    try:
+        for record in runs:
+            records.append(record)
+            tell(record)
+    except (BenchmarkError, OSError) as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 1 if records else 2
+    finally:
+        if records:
+            print(f"\n{write(records)}", flush=True)
+    return 1 if any("error" in record for record in records) else 0

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,11 +101,7 @@ class RunningServer:
         """Raise :class:`BenchmarkError`, with the end of its log, if it has ended by itself."""
         if self.process.poll() is not None:
             status = self.process.returncode
-            raise BenchmarkError(f"{self.server.title} ended with status {status}:\n{self.end_of_log()}")
-
-    def end_of_log(self) -> str:
-        """The last two thousand characters that it printed."""
-        return self.log.read_text(errors="replace")[-2000:].strip() or "(it printed nothing)"
+            raise BenchmarkError(f"{self.server.title} ended with status {status}:\n{end_of_log(self.log)}")
 
 
 def missing(server: Server, tools: Toolchain) -> str | None:
@@ -149,7 +145,7 @@ def running(server: Server, tools: Toolchain, core: int | None) -> Iterator[Runn
             )
         try:
             started = RunningServer(server, process, port, log)
-            _wait_until_it_accepts(started)
+            wait_until_accepted(started.port, started.check, started.log, server.title)
             yield started
         finally:
             stop(process)
@@ -191,17 +187,27 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def _wait_until_it_accepts(started: RunningServer) -> None:
+def end_of_log(log: Path) -> str:
+    """The last two thousand characters that a program printed."""
+    return log.read_text(errors="replace")[-2000:].strip() or "(it printed nothing)"
+
+
+def wait_until_accepted(port: int, check: Callable[[], None], log: Path, title: str) -> None:
+    """
+    Until ``port`` accepts a connection. ``check`` raises if its server has ended meanwhile.
+
+    Raises :class:`BenchmarkError`, with the end of its log, if that takes too long.
+    """
     limit = time.monotonic() + START_SECONDS
     while time.monotonic() < limit:
-        started.check()
+        check()
         try:
-            socket.create_connection(("127.0.0.1", started.port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             time.sleep(0.05)
         else:
             return
-    raise BenchmarkError(f"{started.server.title} accepts no connection:\n{started.end_of_log()}")
+    raise BenchmarkError(f"{title} accepts no connection on port {port}:\n{end_of_log(log)}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
